@@ -1,0 +1,44 @@
+# Every target makes its own virtual environment first; PYTHON chooses the interpreter, VENV the directory.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+# The set-up is repeated when the packaging, a C++ file or the list of Python files changes.
+STATE := $(shell (find src -name '*.py' | sort; cat pyproject.toml CMakeLists.txt csrc/*) | cksum | cut -d' ' -f1)
+
+.PHONY: set-up demo test test-slow lint format bench clean
+
+set-up: $(VENV)/.dev-$(STATE)
+
+demo: $(VENV)/.demo-$(STATE)
+	$(BIN)/espdl demo
+
+test: $(VENV)/.dev-$(STATE)
+	$(BIN)/python -m pytest -q -n 2 -m "not slow"
+
+test-slow: $(VENV)/.dev-$(STATE)
+	$(BIN)/python -m pytest -q -n 2 -m slow
+
+lint: $(VENV)/.dev-$(STATE)
+	$(BIN)/ruff check src tests benchmarks examples
+	$(BIN)/ruff format --check src tests benchmarks examples
+	$(BIN)/mypy
+
+format: $(VENV)/.dev-$(STATE)
+	$(BIN)/ruff check --fix src tests benchmarks examples
+	$(BIN)/ruff format src tests benchmarks examples
+
+bench: $(VENV)/.dev-$(STATE)
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python benchmarks/bench_kernels.py --json build/bench.json
+
+$(VENV)/.%-$(STATE): | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
+	rm -f $(VENV)/.$*-[0-9]*
+	touch $@
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis demo-output
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +

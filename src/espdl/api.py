@@ -1,0 +1,148 @@
+"""The user guide's function names, with their parameters: scripts written for ``esp_ppq.api`` run with the import changed."""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from espdl.chips import DEFAULT_TARGET
+from espdl.errors import EspdlError
+from espdl.quantize.platform import TargetPlatform, get_target_platform
+
+if TYPE_CHECKING:
+    from espdl.quantize.api import QuantizedModel
+    from espdl.quantize.setting import QuantizationSetting
+
+__all__ = ["espdl_quantize_onnx", "get_target_platform"]
+
+
+def espdl_quantize_onnx(
+    onnx_import_file: str | os.PathLike[str],
+    espdl_export_file: str | os.PathLike[str],
+    calib_dataloader: Iterable[Any],
+    calib_steps: int,
+    input_shape: Sequence[Any] | None,
+    inputs: Sequence[Any] | None = None,
+    target: str = DEFAULT_TARGET,
+    num_of_bits: int = 8,
+    collate_fn: Callable[[Any], Any] | None = None,
+    dispatching_override: Mapping[str, TargetPlatform] | None = None,
+    dispatching_method: str = "allin",
+    setting: QuantizationSetting | None = None,
+    device: str = "cpu",
+    error_report: bool = True,
+    skip_export: bool = False,
+    export_config: bool = True,
+    export_test_values: bool = False,
+    test_output_names: Sequence[str] | None = None,
+    auto_streaming: bool = False,
+    streaming_table: Any = None,
+    streaming_input_shape: Any = None,
+    streaming_custom_passes: Any = None,
+    verbose: int = 0,
+    quant_type: str | None = None,
+    debug: bool = False,
+    **kwargs: Any,
+) -> QuantizedModel:
+    """Quantizes an ONNX network for a chip and writes the ``.espdl`` file (quantizer spec 1.1). The ONNX file is not changed.
+
+    Args:
+        onnx_import_file: the network.
+        espdl_export_file: the file to write; its directory is created, ``.info`` and ``.json`` are written beside it.
+        calib_dataloader: yields batches: arrays, tensors, lists of them in the order of the inputs, or mappings by input name.
+        calib_steps: number of batches to use.
+        input_shape: shape of the input, or a list of shapes; None takes those in the file.
+        inputs: one array per input, for the test values; the first calibration sample when None.
+        target: chip.
+        num_of_bits: 8 or 16.
+        collate_fn: turns what the loader yields into arrays.
+        dispatching_override: platform by node name; as ``setting.dispatching_table``.
+        dispatching_method: ``allin``.
+        setting: of ``QuantizationSettingFactory.espdl_setting()``; it is not changed.
+        device: ``cpu``.
+        error_report: prints how close the integer run is to the float network on calibration data.
+        skip_export: writes nothing.
+        export_config: writes ``.info`` and ``.json``.
+        export_test_values: embeds test values in the file.
+        test_output_names: tensors to embed instead of the outputs.
+        auto_streaming, streaming_table, streaming_input_shape, streaming_custom_passes: not supported yet.
+        verbose: no effect.
+        quant_type: ``w8a8`` or ``w16a16``; wins over ``num_of_bits``.
+        debug: not supported yet.
+        **kwargs: ``metadata_props`` (entries for the file), ``model_version``, ``int16_lut_step``; ``encrypt_data`` and
+            ``config_path`` are not supported yet.
+
+    Returns:
+        The quantized model.
+
+    Raises:
+        EspdlError: for everything that cannot be done as asked, before any work wherever it can be told then.
+    """
+    _refuse(
+        auto_streaming=auto_streaming,
+        streaming_table=streaming_table,
+        streaming_input_shape=streaming_input_shape,
+        streaming_custom_passes=streaming_custom_passes,
+        debug=debug or kwargs.pop("hi_precision", False),
+        encrypt_data=kwargs.pop("encrypt_data", False),
+        config_path=kwargs.pop("config_path", None),
+        float=kwargs.pop("float", False),
+    )
+    if str(device) != "cpu":
+        raise EspdlError(f"device {device!r} is not supported", hint="device='cpu'")
+    metadata, version, step = (
+        kwargs.pop("metadata_props", None),
+        kwargs.pop("model_version", 0),
+        kwargs.pop("int16_lut_step", 256),
+    )
+    if kwargs:
+        raise EspdlError(f"espdl_quantize_onnx has no parameter {', '.join(sorted(kwargs))}")
+    from espdl.quantize.api import quantize
+    from espdl.quantize.setting import QuantizationSettingFactory
+
+    platform = get_target_platform(target, quant_type or num_of_bits)
+    setting = (
+        copy.deepcopy(setting) if setting is not None else QuantizationSettingFactory.espdl_setting(platform.activation_bits or 8)
+    )
+    setting.dispatching_table.platforms.update(dispatching_override or {})
+    if dispatching_method != "allin":
+        setting.dispatcher = dispatching_method
+    model = quantize(
+        onnx_import_file,
+        calib_dataloader,
+        target=platform,
+        setting=setting,
+        calib_steps=calib_steps,
+        input_shapes=_shapes(input_shape),
+        collate_fn=collate_fn,
+        test_values=export_test_values,
+        test_inputs=inputs,
+        test_output_names=test_output_names,
+        metadata=metadata,
+        model_version=version,
+        table_step=step,
+    )
+    if error_report:
+        print(model.report())
+    if not skip_export:
+        model.save(espdl_export_file, export_config)
+    return model
+
+
+def _shapes(input_shape: Sequence[Any] | None) -> list[list[int]] | None:
+    if input_shape is None:
+        return None
+    lists = [isinstance(item, (list, tuple)) for item in input_shape]
+    if any(lists) and not all(lists):
+        raise EspdlError(
+            f"input_shape {list(input_shape)!r} mixes sizes and shapes", hint="[1, 3, 224, 224], or a list of such lists"
+        )
+    return [list(item) for item in input_shape] if any(lists) else [list(input_shape)]
+
+
+def _refuse(**options: Any) -> None:
+    for name, value in options.items():
+        if value is not None and value is not False:
+            raise EspdlError(f"{name} is not supported yet", hint="leave it out")
