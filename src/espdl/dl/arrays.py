@@ -1,0 +1,46 @@
+"""Named arrays in ``.npz`` files: what goes into a run and what comes out."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from espdl.errors import EspdlError
+from espdl.fbs.files import write_atomically
+
+
+def load_arrays(path: Path) -> dict[str, NDArray]:
+    """All arrays of an ``.npz`` file by name. Python objects in it are refused, not unpickled.
+
+    Raises:
+        EspdlError: when the file cannot be read as arrays.
+    """
+    try:
+        archive = np.load(path, allow_pickle=False)
+        if isinstance(archive, np.ndarray):
+            raise EspdlError(
+                "the file holds one array without a name", where=str(path), hint="numpy.savez(path, **{input_name: array})"
+            )
+        with archive:
+            return {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise EspdlError(
+            "the arrays cannot be read", where=str(path), why=str(error), hint="numpy.savez writes such a file"
+        ) from None
+
+
+def save_arrays(path: Path, arrays: Mapping[str, NDArray]) -> None:
+    """Writes an ``.npz`` file, whole or not at all. Unlike ``numpy.savez`` it takes any name, and gives the same bytes every time."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for name, array in arrays.items():
+            member = io.BytesIO()
+            np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
+            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), member.getvalue())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, buffer.getvalue())

@@ -1,0 +1,55 @@
+"""The native backend: C++ kernels where there are some, the NumPy ones for the rest. Bit for bit the same."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from espdl.dl.base import _native
+from espdl.dl.base.epilogue import Epilogue
+from espdl.dl.base.kernels import MacFilter, MacKernel, Window
+from espdl.dl.base.numpy_mac import NumpyLinear, NumpyMac
+from espdl.dl.base.tables import table_step
+from espdl.rounding import Rounding
+
+
+def native_epilogue(filter: MacFilter, sum_bound: NDArray[np.float64], dtype: np.dtype) -> Epilogue:
+    """Bias, shift, Relu and saturation in one pass over the sums."""
+    return _native.Requantizer(
+        [] if filter.bias is None else filter.bias.tolist(),
+        filter.shift.tolist(),
+        filter.channels,
+        filter.rounding is Rounding.HALF_EVEN,
+        filter.relu,
+        float(sum_bound.max(initial=0.0)),
+    )
+
+
+class NativeKernels:
+    """See :class:`espdl.dl.base.Kernels`."""
+
+    name = "native"
+
+    def conv2d(self, filter: MacFilter, window: Window) -> MacKernel:
+        return NumpyMac(filter, window, native_epilogue)
+
+    def linear(self, filter: MacFilter) -> MacKernel:
+        return NumpyLinear(filter, native_epilogue)
+
+    def lookup(self, table: NDArray, x: NDArray, out: NDArray, rounding: Rounding) -> None:
+        step_bits = table_step(table, x.itemsize).bit_length() - 1
+        entries = np.ascontiguousarray(table, dtype=out.dtype).reshape(-1)
+        target = out if out.flags.c_contiguous else np.empty(out.shape, out.dtype)
+        _native.lookup(entries, np.ascontiguousarray(x), target, step_bits, rounding is Rounding.HALF_EVEN)
+        if target is not out:
+            out[...] = target
+
+    def shift_round_saturate(
+        self, values: NDArray, shift: NDArray[np.int64], rounding: Rounding, out: NDArray, *, relu: bool = False
+    ) -> None:
+        shifts = np.asarray(shift, dtype=np.int64).reshape(-1)
+        requantizer = _native.Requantizer([], shifts.tolist(), shifts.size, rounding is Rounding.HALF_EVEN, relu, float("inf"))
+        target = out if out.flags.c_contiguous else np.empty(out.shape, out.dtype)
+        requantizer(np.ascontiguousarray(values), target)
+        if target is not out:
+            out[...] = target

@@ -1,0 +1,134 @@
+"""The embedded test values of a file, run for a verdict: on which chip, in which arithmetic, with what outcome."""
+
+from __future__ import annotations
+
+import enum
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from espdl.chips import Chip
+from espdl.dl.model import Model
+from espdl.dl.target import candidate_chips, read_evidence
+from espdl.dtypes import Arithmetic
+from espdl.errors import EspdlError
+from espdl.fbs import FbsLoader, FbsModel
+
+
+class Outcome(enum.Enum):
+    """What came of testing a file."""
+
+    PASS = "pass"
+    FAIL = "fail"
+    NO_TEST_VALUES = "skip"
+    ERROR = "error"
+
+
+@dataclass(frozen=True)
+class FileVerdict:
+    """Outcome for one file.
+
+    Attributes:
+        file: its path.
+        outcome: see :class:`Outcome`; ``ERROR`` when the file cannot be read or run at all.
+        detail: what was compared, or what differs first, in words.
+        target: the chip it ran on; empty when it did not run.
+        target_source: how the chip was found.
+        arithmetic: in which it ran.
+        backend: kernels that ran.
+        outputs: one entry per test output: name, size, wrong, off_by_one.
+    """
+
+    file: str
+    outcome: Outcome
+    detail: str
+    target: str = ""
+    target_source: str = ""
+    arithmetic: str = ""
+    backend: str = ""
+    outputs: tuple[dict[str, Any], ...] = ()
+
+    @property
+    def passed(self) -> bool:
+        return self.outcome is Outcome.PASS
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self) | {"outcome": self.outcome.value, "passed": self.passed}
+
+
+def judge_file(
+    path: str | os.PathLike[str],
+    target: str | Chip | None = None,
+    arithmetic: str | Arithmetic = Arithmetic.SILICON,
+    backend: str | None = None,
+) -> list[FileVerdict]:
+    """Runs the embedded test values of a file: one verdict, or one for each model of a package.
+
+    Never raises EspdlError: what goes wrong is in the verdict. A file that does not tell its chip is run on one chip of every arithmetic
+    it may be for, and passes if it passes on one. Test values are made in reference arithmetic: where a run in silicon arithmetic fails
+    and one in reference arithmetic passes, the verdict says so.
+
+    Args:
+        path: the file.
+        target: chip; None takes it from the file.
+        arithmetic: ``silicon`` or ``reference``.
+        backend: kernels; None takes the default.
+    """
+    try:
+        loader = FbsLoader(Path(path))
+    except EspdlError as error:
+        return [FileVerdict(str(path), Outcome.ERROR, str(error))]
+    return [
+        _judge_model(loader, index, f"{path}[{name}]" if name else str(path), target, Arithmetic(arithmetic), backend)
+        for index, name in enumerate(loader.model_names)
+    ]
+
+
+def _judge_model(
+    loader: FbsLoader, index: int, file: str, target: str | Chip | None, arithmetic: Arithmetic, backend: str | None
+) -> FileVerdict:
+    try:
+        fbs_model = loader.load(index)
+        if not fbs_model.get_test_outputs_name():
+            return FileVerdict(file, Outcome.NO_TEST_VALUES, "the file holds no test values")
+        chips = candidate_chips(read_evidence(fbs_model))
+        if target is not None or len(chips) < 2:
+            return _test_on(file, fbs_model, target, arithmetic, backend)
+        verdicts = [_test_on(file, fbs_model, chip, arithmetic, backend, "tried, the file does not tell") for chip in chips]
+        return next((verdict for verdict in verdicts if verdict.passed), verdicts[0])
+    except EspdlError as error:
+        return FileVerdict(file, Outcome.ERROR, str(error))
+
+
+def _test_on(
+    file: str,
+    fbs_model: FbsModel,
+    target: str | Chip | None,
+    arithmetic: Arithmetic,
+    backend: str | None,
+    source: str = "",
+) -> FileVerdict:
+    """In ``arithmetic``, and when that fails in silicon arithmetic, in reference arithmetic too."""
+
+    def loaded(kind: Arithmetic) -> Model:
+        return Model(fbs_model, target=target, arithmetic=kind, backend=backend)
+
+    try:
+        model = loaded(arithmetic)
+        result = model.test()
+        detail = str(result)
+        if not result and arithmetic is Arithmetic.SILICON and loaded(Arithmetic.REFERENCE).test():
+            detail += "; passes in reference arithmetic"
+    except EspdlError as error:
+        return FileVerdict(file, Outcome.ERROR, str(error))
+    return FileVerdict(
+        file,
+        Outcome.PASS if result else Outcome.FAIL,
+        detail,
+        model.chip.name,
+        source or model.target_source,
+        arithmetic.value,
+        model.machine.kernels.name,
+        tuple({"name": c.name, "size": c.size, "wrong": c.wrong, "off_by_one": c.off_by_one} for c in result.outputs),
+    )

@@ -1,0 +1,28 @@
+"""What a run computes with: a chip, one of its two arithmetics and a kernel backend."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from espdl.chips import Chip
+from espdl.dl.base import Kernels
+from espdl.dtypes import Arithmetic
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Everything an operator may ask about where it runs.
+
+    Attributes:
+        chip: its facts.
+        arithmetic: ``SILICON`` (vector unit, the default of ``Model``) or ``REFERENCE`` (C code with wide accumulators).
+        kernels: the NumPy or the native kernels.
+    """
+
+    chip: Chip
+    arithmetic: Arithmetic
+    kernels: Kernels
+
+    @property
+    def is_silicon(self) -> bool:
+        return self.arithmetic is Arithmetic.SILICON

@@ -1,0 +1,50 @@
+"""Add and Sub."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from espdl.dl.machine import Machine
+from espdl.dl.module.base import Step
+from espdl.dl.module.binary import Binary, wide_type
+from espdl.dl.module.contract import Align, Quantization
+from espdl.dtypes import Inplace
+from espdl.tensor import TensorBase
+
+
+class _Sum(Binary):
+    """On integers the sum of the raw values, saturated. Exponents are not looked at: all three must be equal (runtime spec 3.1)."""
+
+    quantization = Quantization(align=Align.INPUTS_TO_OUTPUT)
+    operation: ClassVar[np.ufunc]
+
+    def float_forward(self, a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:  # type: ignore[override]
+        return self.operation(a, b)
+
+    def integer_step(self, first: TensorBase, second: TensorBase, target: TensorBase, machine: Machine) -> Step:
+        operation, dtype = self.operation, wide_type(target.dtype)
+        limits = np.iinfo(target.dtype.numpy)
+        wide = np.empty(target.shape, dtype=dtype)
+
+        def step() -> None:
+            operation(first.data, second.data, out=wide, dtype=dtype)
+            np.clip(wide, limits.min, limits.max, out=wide)
+            np.copyto(target.data, wide, casting="unsafe")
+
+        return step
+
+
+class Add(_Sum, op_type="Add"):
+    """``a + b``."""
+
+    default_inplace = Inplace.CHANGED_BUFFER
+    operation = np.add
+
+
+class Sub(_Sum, op_type="Sub"):
+    """``a - b``."""
+
+    operation = np.subtract

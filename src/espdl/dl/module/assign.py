@@ -1,0 +1,89 @@
+"""Copying one activation to another type or exponent: the body of Quantize, Dequantize, Requantize, Identity and the reshapes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from espdl.dl.machine import Machine
+from espdl.dl.module.base import Module, Step
+from espdl.dl.module.checks import INTEGER_TYPES, given
+from espdl.dl.module.table import table_step
+from espdl.errors import EspdlError
+from espdl.rounding import saturate, shift_and_round
+from espdl.tensor import TensorBase
+from espdl.tensor_convert import convert, refusal
+
+
+def assign_step(source: TensorBase, target: TensorBase, machine: Machine) -> Step:
+    """The step of ``target.assign(source)`` (runtime spec 2.3), with everything that is fixed decided now.
+
+    Equal type and exponent copy the bytes, or do nothing where ``target`` lies on ``source``. Between integers the value is shifted with
+    the chip's rounding and saturated, which is what the float expression of the C code gives for every 8- and 16-bit value. A multiplier
+    that overflows inside the vector unit (exponents that differ by 7 or more upwards) is not reproduced.
+
+    Raises:
+        EspdlError: the sizes differ, or the runtime does not convert between the types.
+    """
+    if source.size != target.size:
+        raise EspdlError(f"{source.size} elements cannot become {target.size}")
+    reason = refusal(source.dtype, source.exponent, target.dtype, target.exponent)
+    if reason:
+        raise EspdlError(f"{source.dtype.name} cannot become {target.dtype.name}", why=reason)
+    if source.dtype is target.dtype and source.exponent == target.exponent:
+        return _copy_step(source, target)
+    if source.dtype in INTEGER_TYPES and target.dtype in INTEGER_TYPES:
+        return _requantize_step(source, target, int(target.exponent) - int(source.exponent), machine)
+    rounding = machine.chip.rounding
+
+    def step() -> None:
+        values = convert(source.data, source.dtype, source.exponent, target.dtype, target.exponent, rounding)
+        assert values is not None
+        target.data[...] = values.reshape(target.data.shape)
+
+    return step
+
+
+def _requantize_step(source: TensorBase, target: TensorBase, shift: int, machine: Machine) -> Step:
+    rounding = machine.chip.rounding
+    if source.dtype is target.dtype and source.shape == target.shape:
+        limits = np.iinfo(source.dtype.numpy)
+        values = np.arange(limits.min, limits.max + 1)
+        return table_step(saturate(shift_and_round(values, shift, rounding), target.dtype.numpy), source, target, machine)
+    finish = machine.kernels.shift_round_saturate
+    wide = np.empty(target.shape, dtype=np.int32)
+    shifts = np.array([shift], dtype=np.int64)
+
+    def step() -> None:
+        np.copyto(wide, source.data.reshape(wide.shape))
+        finish(wide, shifts, rounding, target.data)
+
+    return step
+
+
+def _copy_step(source: TensorBase, target: TensorBase) -> Step:
+    if _address(source.data) == _address(target.data):
+        return _nothing
+
+    def step() -> None:
+        target.data[...] = source.data.reshape(target.data.shape)
+
+    return step
+
+
+def _address(array: NDArray) -> int:
+    address: int = array.__array_interface__["data"][0]
+    return address
+
+
+def _nothing() -> None:
+    pass
+
+
+class Assignment(Module):
+    """An operator that is ``output.assign(input 0)``; further inputs of the node say nothing that the file has not."""
+
+    def bind(self, inputs: Sequence[TensorBase | None], outputs: Sequence[TensorBase], machine: Machine) -> Step:
+        return assign_step(given(inputs, 0, "input"), outputs[0], machine)

@@ -1,0 +1,138 @@
+"""Facts an operator states about itself: what it accepts, how it is quantized, which memory layout it wants.
+
+They are data, so that checking a network, quantizing it, laying it out and printing the table of supported operators all read the
+same source. Nothing here imports ONNX.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from espdl.dtypes import QuantType
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class NodeFacts:
+    """A node of an ONNX network as limits see it.
+
+    Attributes:
+        op_type: as in ONNX, after fusion.
+        attributes: ONNX names to plain Python values.
+        input_shapes: one per input, in ONNX order; None for an omitted input or an unknown shape.
+        constants: values of the inputs that are constants, by input index.
+        output_shapes: one per output.
+    """
+
+    op_type: str
+    attributes: Mapping[str, Any]
+    input_shapes: tuple[Shape | None, ...]
+    constants: Mapping[int, np.ndarray]
+    output_shapes: tuple[Shape | None, ...]
+
+
+@dataclass(frozen=True)
+class Limit:
+    """One condition that a node must meet.
+
+    Attributes:
+        text: the condition in words, as it stands in the table of operators ("group is 1 or the number of channels").
+        holds: whether a node meets it.
+        remedy: what a user can do about a node that does not.
+    """
+
+    text: str
+    holds: Callable[[NodeFacts], bool]
+    remedy: str = ""
+
+
+@dataclass(frozen=True)
+class Contract:
+    """What an operator accepts (runtime spec 3.0.3).
+
+    Attributes:
+        quant_types: in which arithmetic it runs.
+        ranks: of input 0; empty for any.
+        limits: further conditions.
+    """
+
+    quant_types: frozenset[QuantType]
+    ranks: tuple[int, ...] = ()
+    limits: tuple[Limit, ...] = ()
+
+
+INTEGER = frozenset({QuantType.SYMM_8BIT, QuantType.SYMM_16BIT})
+INTEGER_AND_FLOAT = INTEGER | {QuantType.FLOAT32}
+
+
+class Align(enum.Enum):
+    """Which exponents of a node must be equal (quantizer spec 7.6)."""
+
+    NONE = "none"
+    INPUT_TO_OUTPUT = "input_to_output"  # input 0 only
+    INPUTS_TO_OUTPUT = "inputs_to_output"
+    INPUTS_TOGETHER = "inputs_together"
+
+
+@dataclass(frozen=True)
+class Quantization:
+    """How an operator is quantized (quantizer spec 2.3, 2.4).
+
+    Attributes:
+        float_inputs, float_outputs: indices that are never quantized (shapes, axes, probabilities).
+        passive: the output is a part or a rearrangement of input 0 and keeps its exponent.
+        align: which exponents are made equal.
+        computing: a multiply-accumulate operator; its weight (input 1) and bias (input 2) have rules of their own.
+        weight_channel_axis: output-channel axis of the ONNX weight, as a function of the attributes; None where weights are never
+            per channel.
+        table: at 8 bits exported as a 256-entry table.
+        multiplies: the result is a product of the first two inputs, shifted: its exponent is at least the sum of theirs. Holds for
+            every ``computing`` operator, too.
+        inputs_like_first: constant inputs given in the exponent of input 0 (limits of Clip, filling of Pad).
+        prefers_float: runs in float unless a width is asked for; its results need more digits than integers hold.
+    """
+
+    float_inputs: frozenset[int] = frozenset()
+    float_outputs: frozenset[int] = frozenset()
+    passive: bool = False
+    align: Align = Align.NONE
+    computing: bool = False
+    weight_channel_axis: Callable[[Mapping[str, Any]], int] | None = None
+    table: bool = False
+    multiplies: bool = False
+    inputs_like_first: frozenset[int] = frozenset()
+    prefers_float: bool = False
+
+
+class Layout(enum.Enum):
+    """How an operator takes part in moving activations to channels-last order (quantizer spec 11.2)."""
+
+    CHANNELS_LAST = "channels_last"  # works on N, spatial, C: rank 4 and rank 3 inputs are brought there
+    FOLLOWS_INPUT = "follows_input"  # any order: the output has the order of input 0
+    BROADCAST = "broadcast"  # any order, the same one for all inputs
+    AXES = "axes"  # any order, its axes are renumbered
+    CONCAT = "concat"  # one order for all inputs, then its axis is renumbered
+    ONNX = "onnx"  # only the order of the ONNX network
+
+
+@dataclass(frozen=True)
+class LayoutRule:
+    """Layout and where the operator names axes.
+
+    Attributes:
+        layout: see :class:`Layout`.
+        axis_attributes: attributes that hold one axis or a list of axes.
+        axes_inputs: constant inputs that hold axes.
+        per_axis_inputs: constant inputs with one entry per axis, or several runs of them (pads before, then behind each axis).
+    """
+
+    layout: Layout = Layout.ONNX
+    axis_attributes: tuple[str, ...] = ()
+    axes_inputs: tuple[int, ...] = field(default=())
+    per_axis_inputs: tuple[int, ...] = field(default=())

@@ -1,0 +1,16 @@
+"""Exp."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numpy.typing import NDArray
+
+from espdl.dl.module.unary import Unary, exp
+
+
+class Exp(Unary, op_type="Exp"):
+    """Natural exponential."""
+
+    def float_forward(self, x: NDArray[Any]) -> NDArray[Any]:  # type: ignore[override]
+        return exp(x)

@@ -1,0 +1,243 @@
+"""AveragePool, GlobalAveragePool, MaxPool, on channels-last activations (runtime spec 3.10)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from espdl.dl.machine import Machine
+from espdl.dl.module.base import Module, Step
+from espdl.dl.module.checks import (
+    INTEGER_TYPES,
+    NUMBER_TYPES,
+    common_dtype,
+    given,
+    input_shape,
+    integers_attribute,
+    tensor_exponent,
+)
+from espdl.dl.module.contract import INTEGER, INTEGER_AND_FLOAT, Contract, Layout, LayoutRule, Limit, NodeFacts, Quantization
+from espdl.dl.module.sums import quietly
+from espdl.dtypes import DType
+from espdl.errors import EspdlError
+from espdl.rounding import quantize
+from espdl.tensor import TensorBase
+
+
+def _batch_is_one(node: NodeFacts) -> bool:
+    shape = node.input_shapes[0]
+    return shape is None or shape[0] == 1
+
+
+def _floors(node: NodeFacts) -> bool:
+    """Whether ceil_mode changes nothing: every window fits without remainder, or it is 0."""
+    shape = node.input_shapes[0]
+    if not node.attributes.get("ceil_mode", 0) or shape is None:
+        return not node.attributes.get("ceil_mode", 0)
+    kernel = list(node.attributes["kernel_shape"])
+    rank = len(kernel)
+    pads = list(node.attributes.get("pads") or [0] * 2 * rank)
+    strides = list(node.attributes.get("strides") or [1] * rank)
+    return all((shape[2 + i] + pads[i] + pads[rank + i] - kernel[i]) % strides[i] == 0 for i in range(rank))
+
+
+def _no_dilations(node: NodeFacts) -> bool:
+    return all(d == 1 for d in node.attributes.get("dilations") or [1])
+
+
+def _explicit_pads(node: NodeFacts) -> bool:
+    return node.attributes.get("auto_pad", "NOTSET") in ("NOTSET", "VALID", b"NOTSET", b"VALID")
+
+
+def _counts_pads(node: NodeFacts) -> bool:
+    return bool(node.attributes.get("count_include_pad", 0)) or not any(node.attributes.get("pads") or [0])
+
+
+def _one_output(node: NodeFacts) -> bool:
+    return len(node.output_shapes) < 2
+
+
+BATCH = Limit("batch is 1", _batch_is_one, "export the network with batch 1")
+_WINDOW_LIMITS = (
+    BATCH,
+    Limit("ceil_mode is 0 or changes nothing", _floors, "pad the input so that the windows fit"),
+    Limit("no dilations", _no_dilations),
+    Limit("auto_pad is not used", _explicit_pads, "write the pads out"),
+)
+
+
+@dataclass(frozen=True)
+class _Axis:
+    """How a window moves along one spatial axis."""
+
+    kernel: int
+    stride: int
+    before: int
+    behind: int
+
+    def outputs(self, length: int) -> int:
+        return (length + self.before + self.behind - self.kernel) // self.stride + 1
+
+    def taps(self, length: int) -> list[tuple[slice, slice]]:
+        """For every position in the window: the outputs at which it lies inside the input, and the inputs it lies on."""
+        count, result = self.outputs(length), []
+        for position in range(self.kernel):
+            offset = position - self.before
+            first = max(0, -(offset // self.stride))
+            last = min(count - 1, (length - 1 - offset) // self.stride)
+            if first <= last:
+                start = first * self.stride + offset
+                result.append((slice(first, last + 1), slice(start, start + (last - first) * self.stride + 1, self.stride)))
+        return result
+
+
+class _Pool(Module):
+    layout: ClassVar[LayoutRule] = LayoutRule(Layout.CHANNELS_LAST)
+    types: ClassVar[tuple[DType, ...]] = NUMBER_TYPES
+
+    def get_output_shape(self, input_shapes: list[list[int]]) -> list[list[int]]:
+        source = input_shape(input_shapes)
+        if len(source) not in (3, 4):
+            raise EspdlError(f"a tensor of shape {source}", why="pooling takes [1, W, C] or [1, H, W, C]")
+        if source[0] != 1:
+            raise EspdlError(f"a batch of {source[0]}", why="the chip pools the first image only", hint="export with batch 1")
+        axes = self._axes(source)
+        if len(axes) != len(source) - 2:
+            raise EspdlError(f"a kernel of {len(axes)} axes for a tensor of shape {source}")
+        spatial = [axis.outputs(length) for axis, length in zip(axes, source[1:-1], strict=True)]
+        if min(spatial) < 1:
+            raise EspdlError(f"the kernel is larger than its padded input of shape {source}")
+        return [[1, *spatial, source[-1]]]
+
+    def _axes(self, shape: Sequence[int]) -> list[_Axis]:
+        raise NotImplementedError
+
+    def bind(self, inputs: Sequence[TensorBase | None], outputs: Sequence[TensorBase], machine: Machine) -> Step:
+        source, target = given(inputs, 0, "input"), outputs[0]
+        if len(outputs) != 1:
+            raise EspdlError(f"{len(outputs)} outputs", why="the chip writes no indices")
+        dtype = common_dtype(self, (source, target), self.types, hint="quantize the network to 8 or 16 bits")
+        self.get_output_shape([list(source.shape)])
+        return self._step(source, target, dtype, machine)
+
+    def _step(self, source: TensorBase, target: TensorBase, dtype: DType, machine: Machine) -> Step:
+        raise NotImplementedError
+
+
+class _Window(_Pool):
+    """Attributes ``kernel_shape``, ``strides`` (1), ``pads`` (0; ONNX order). Others are not read by the chip."""
+
+    def configure(self) -> None:
+        kernel = integers_attribute(self, "kernel_shape")
+        strides = integers_attribute(self, "strides") or [1] * len(kernel)
+        pads = integers_attribute(self, "pads") or [0] * 2 * len(kernel)
+        if len(kernel) not in (1, 2) or len(strides) != len(kernel) or len(pads) != 2 * len(kernel):
+            raise EspdlError(
+                f"kernel_shape {kernel}, strides {strides}, pads {pads}", why="needs 1 or 2 spatial axes, pads for both ends"
+            )
+        if min(*kernel, *strides) < 1 or min(pads) < 0:
+            raise EspdlError(f"kernel_shape {kernel}, strides {strides}, pads {pads}", why="sizes start at 1, pads at 0")
+        self.windows = [_Axis(k, s, pads[i], pads[len(kernel) + i]) for i, (k, s) in enumerate(zip(kernel, strides, strict=True))]
+
+    def _axes(self, shape: Sequence[int]) -> list[_Axis]:
+        return self.windows
+
+
+class _Average(_Pool):
+    def _area(self, shape: Sequence[int]) -> int:
+        return int(np.prod([axis.kernel for axis in self._axes(shape)]))
+
+    @quietly
+    def float_forward(self, x: NDArray[Any]) -> NDArray[Any]:  # type: ignore[override]
+        total = slide(x, self._axes(x.shape), np.add, 0)
+        return total * total.dtype.type(1 / self._area(x.shape))
+
+    def _step(self, source: TensorBase, target: TensorBase, dtype: DType, machine: Machine) -> Step:
+        if dtype is DType.FLOAT:
+
+            def mean() -> None:
+                target.data[...] = self.float_forward(source.data)
+
+            return mean
+        axes, rounding, numpy_type = self._axes(source.shape), machine.chip.rounding, target.dtype.numpy
+        shift = tensor_exponent(target) - tensor_exponent(source)
+        scale = np.float32(1 / self._area(source.shape))
+
+        @quietly
+        def step() -> None:
+            total = slide(source.data, axes, np.add, 0, np.dtype(np.int32)).astype(np.float32)
+            # The chip multiplies by fl32(2**(ei - eo) / area): powers of two do not change how a binary32 product rounds.
+            target.data[...] = quantize(total * scale, shift, numpy_type, rounding)
+
+        return step
+
+
+class AveragePool(_Average, _Window, op_type="AveragePool"):
+    """Mean over a window; pads count as zeros: the divisor is always the size of the kernel."""
+
+    contract = Contract(
+        INTEGER_AND_FLOAT,
+        ranks=(3, 4),
+        limits=(
+            *_WINDOW_LIMITS,
+            Limit("pads are counted: count_include_pad is 1, or there are no pads", _counts_pads, "set count_include_pad to 1"),
+        ),
+    )
+
+
+class GlobalAveragePool(_Average, op_type="GlobalAveragePool"):
+    """Mean over all pixels of a channel."""
+
+    contract = Contract(INTEGER_AND_FLOAT, ranks=(3, 4), limits=(BATCH,))
+
+    def _axes(self, shape: Sequence[int]) -> list[_Axis]:
+        return [_Axis(length, 1, 0, 0) for length in shape[1:-1]]
+
+
+class MaxPool(_Window, op_type="MaxPool"):
+    """Maximum over a window, of raw integers; pads are never the maximum."""
+
+    contract = Contract(INTEGER, ranks=(3, 4), limits=(*_WINDOW_LIMITS, Limit("the indices output is not used", _one_output)))
+    quantization = Quantization(passive=True)
+    types = INTEGER_TYPES
+
+    def float_forward(self, x: NDArray[Any]) -> NDArray[Any]:  # type: ignore[override]
+        return slide(x, self.windows, np.maximum, np.finfo(x.dtype).min)
+
+    def _step(self, source: TensorBase, target: TensorBase, dtype: DType, machine: Machine) -> Step:
+        lowest = int(np.iinfo(target.dtype.numpy).min)
+
+        def step() -> None:
+            np.copyto(target.data, slide(source.data, self.windows, np.maximum, lowest))
+
+        return step
+
+
+def slide(
+    x: NDArray[Any], axes: Sequence[_Axis], operation: np.ufunc, start: float, dtype: np.dtype | None = None
+) -> NDArray[Any]:
+    """Combines the taps of every window with ``operation``, one spatial axis after the other; a window without any gives ``start``.
+
+    Args:
+        x: [1, spatial axes, C].
+        dtype: of the result; that of ``x`` by default.
+    """
+    result = x.astype(dtype or x.dtype, copy=False)
+    for axis, window in reversed(list(enumerate(axes, start=1))):
+        length = result.shape[axis]
+        if window.kernel == length and window.outputs(length) == 1 and not window.before:
+            result = operation.reduce(result, axis=axis, keepdims=True)
+            continue
+        shape = list(result.shape)
+        shape[axis] = window.outputs(length)
+        combined = np.full(shape, start, dtype=result.dtype)
+        before = (slice(None),) * axis
+        for outputs, inputs in window.taps(length):
+            part = combined[(*before, outputs)]
+            operation(part, result[(*before, inputs)], out=part)
+        result = combined
+    return result

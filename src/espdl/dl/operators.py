@@ -1,0 +1,50 @@
+"""The operators of a file, in running order, with their tensors registered in a context (runtime spec 4.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from espdl.dl.context import ModelContext
+from espdl.dl.module.base import Module
+from espdl.dl.module.creator import ModuleCreator
+from espdl.errors import EspdlError
+from espdl.fbs import FbsModel
+
+
+@dataclass(frozen=True)
+class Operator:
+    """One node made into a module.
+
+    Attributes:
+        module: the operator.
+        produces: names of its outputs.
+    """
+
+    module: Module
+    produces: tuple[str, ...]
+
+
+def create_operators(fbs_model: FbsModel, context: ModelContext) -> Iterator[Operator]:
+    """Makes every node of ``fbs_model`` into a module and gives each of its tensors an index in ``context``.
+
+    Raises:
+        EspdlError: naming the node whose type is unknown, whose attributes cannot run, or which omits an output before another one.
+    """
+    creator = ModuleCreator.get_instance()
+    creator.register_dl_modules()
+    for node_name in fbs_model.topological_sort():
+        node = fbs_model.get_node(node_name)
+        module = creator.create(fbs_model, node.op_type, node_name)
+        module.m_inputs_index = [
+            context.add_tensor(name, not name or fbs_model.is_parameter(name), module.parameters.get(index))
+            for index, name in enumerate(node.input)
+        ]
+        produces = list(node.output)
+        while produces and not produces[-1]:
+            produces.pop()
+        if "" in produces:
+            place = f"node {node_name!r} ({node.op_type})"
+            raise EspdlError(f"output {produces.index('')} is omitted before one that is not", where=place)
+        module.m_outputs_index = [context.add_tensor(name) for name in produces]
+        yield Operator(module, tuple(produces))

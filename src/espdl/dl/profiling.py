@@ -1,0 +1,78 @@
+"""What a model takes: memory by use and place, time by operator (guide 3.2.6 to 3.2.8, runtime spec 4.4, 4.5)."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+
+from espdl.dl.context import ModelContext
+from espdl.dl.module.base import Step
+from espdl.dl.operators import Operator
+from espdl.dl.profile import MemInfo, ModuleInfo, memory_table, module_table
+from espdl.dl.usage import memory_usage
+from espdl.fbs import FbsLoader, FbsModel
+
+
+class Profiling(ABC):
+    """The profiling methods of ``Model``."""
+
+    _context: ModelContext
+    _loader: FbsLoader | None
+    _operators: Sequence[Operator]
+    _steps: Sequence[Step]
+
+    @property
+    @abstractmethod
+    def fbs_model(self) -> FbsModel:
+        """The file the model was made from."""
+
+    @abstractmethod
+    def _require_names(self, method: str) -> None:
+        """Raises EspdlError when minimize() has dropped the names that ``method`` needs."""
+
+    def get_memory_info(self) -> dict[str, MemInfo]:
+        """Bytes by use and by memory (spec 4.4), as on a chip with these settings. What the chip's own objects take is not known here."""
+        return memory_usage(self.fbs_model, self._context)
+
+    def get_module_info(self) -> dict[str, ModuleInfo]:
+        """Runs every operator once on the present data: type and microseconds on this PC by node name, plus "total"."""
+        self._require_names("get_module_info")
+        info = {}
+        for operator, step in zip(self._operators, self._steps, strict=True):
+            start = time.perf_counter_ns()
+            step()
+            latency = (time.perf_counter_ns() - start) / 1000
+            info[operator.module.name] = ModuleInfo(operator.module.op_type, latency)
+        info["total"] = ModuleInfo("", sum(entry.latency for entry in info.values()))
+        return info
+
+    def print_module_info(self, info: Mapping[str, ModuleInfo], sort_module_by_latency: bool = False) -> None:
+        """Prints the table of :meth:`get_module_info`."""
+        print(module_table(info, sort_module_by_latency))
+
+    def memory_summary(self) -> str:
+        """The table of :meth:`profile_memory` as text."""
+        fbs_model = self.fbs_model
+        location = self._loader.get_model_location_string() if self._loader else ""
+        return memory_table(
+            self.get_memory_info(),
+            name=fbs_model.get_model_name(),
+            version=fbs_model.get_model_version(),
+            doc_string=fbs_model.get_model_doc_string(),
+            location=location,
+        )
+
+    def profile_memory(self) -> None:
+        """Prints the memory summary."""
+        print(self.memory_summary())
+
+    def profile_module(self, sort_module_by_latency: bool = False) -> None:
+        """Prints the latency of every operator on this PC."""
+        self.print_module_info(self.get_module_info(), sort_module_by_latency)
+
+    def profile(self, sort_module_by_latency: bool = False) -> None:
+        """Prints memory and module summary."""
+        self.profile_memory()
+        print()
+        self.profile_module(sort_module_by_latency)
