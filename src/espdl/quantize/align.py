@@ -1,0 +1,87 @@
+"""Makes exponents equal where an operator computes on raw integers and needs it (quantizer spec 7.6, 7.7)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import onnx_ir as ir
+
+from espdl.dl.module.contract import Align
+from espdl.quantize.assign import module_of
+from espdl.quantize.graph import QuantGraph, QuantInfo, Role
+from espdl.quantize.passes.tools import constant
+
+
+def align_representations(graph: QuantGraph, force: bool = False) -> None:
+    """Aligns inputs to outputs (Add, Sub, Concat, Resize), compared tensors to each other, and constants to the input they belong to.
+
+    A tensor that is only read where it must be aligned is written with that exponent in the first place; one that is also read
+    elsewhere keeps its own and is converted.
+
+    Args:
+        graph: with shared representations.
+        force: aligns tensors that are read elsewhere, too.
+    """
+    for node in graph.nodes():
+        rules = module_of(node).quantization
+        if rules.align in (Align.INPUTS_TO_OUTPUT, Align.INPUT_TO_OUTPUT):
+            result = graph.output_info(node.outputs[0])
+            inputs = range(len(node.inputs) if rules.align is Align.INPUTS_TO_OUTPUT else 1)
+            if result is not None:
+                _align_inputs(graph, node, inputs, result, force)
+        elif rules.align is Align.INPUTS_TOGETHER:
+            _align_together(graph, node)
+        first = graph.input_info(node, 0)
+        for index in rules.inputs_like_first:
+            info = graph.input_info(node, index)
+            if info is not None and first is not None:
+                info.align_to(first)
+
+
+def _align_inputs(graph: QuantGraph, node: ir.Node, indices: Iterable[int], result: QuantInfo, force: bool) -> None:
+    for index in indices:
+        value, info = node.inputs[index], graph.input_info(node, index)
+        if info is None or value is None or info.root is result.root:
+            continue
+        info.align_to(result)
+        if constant(value) is None:
+            source = written_in(graph, value)
+            written = graph.output_info(source)
+            if written is not None and written.bits == result.bits and (force or _only_reaches(graph, source, node)):
+                written.align_to(result)
+
+
+def _align_together(graph: QuantGraph, node: ir.Node) -> None:
+    infos = [info for index in range(len(node.inputs)) if (info := graph.input_info(node, index)) is not None]
+    if not infos:
+        return
+    # A representation of this place alone, so that tensors that are read elsewhere keep theirs.
+    common = QuantInfo(infos[0].value, infos[0].bits, Role.ACTIVATION, next((i.observer for i in infos if i.observer), "minmax"))
+    common.watched = [info.value for info in infos[1:]]
+    for info in infos:
+        info.align_to(common)
+
+
+def written_in(graph: QuantGraph, value: ir.Value) -> ir.Value:
+    """The tensor that ``value`` is a part or rearrangement of, as far up as they share one representation."""
+    while True:
+        node = value.producer()
+        if node is None or not module_of(node).quantization.passive:
+            return value
+        source = node.inputs[0]
+        written, info = graph.output_info(source) if source is not None else None, graph.output_info(value)
+        if source is None or written is None or info is None or written.root is not info.root:
+            return value
+        value = source
+
+
+def _only_reaches(graph: QuantGraph, value: ir.Value, node: ir.Node) -> bool:
+    """Whether ``value``, and all that is a part of it, is read by ``node`` alone."""
+    if value.is_graph_output():
+        return False
+    for consumer in value.consumers():
+        if consumer is node:
+            continue
+        if not module_of(consumer).quantization.passive or not all(_only_reaches(graph, o, node) for o in consumer.outputs):
+            return False
+    return True

@@ -1,0 +1,171 @@
+"""``quantize``: a float network and data in, a quantized model out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import onnx
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from espdl.chips import DEFAULT_TARGET
+from espdl.dl.model import Model
+from espdl.errors import EspdlError
+from espdl.fbs import records
+from espdl.quantize.check import check_network
+from espdl.quantize.dataloader import samples_of
+from espdl.quantize.export import ExportOptions, build_record, file_bytes, write_files
+from espdl.quantize.graph import QuantGraph
+from espdl.quantize.importer import load_network
+from espdl.quantize.lower import Lowered
+from espdl.quantize.pipeline import prepare
+from espdl.quantize.platform import TargetPlatform, get_target_platform
+from espdl.quantize.quantizer import quantize_graph
+from espdl.quantize.setting import QuantizationSetting, QuantizationSettingFactory
+from espdl.quantize.setting_check import check_setting
+from espdl.quantize.snr import IntegerRun, output_snr
+from espdl.quantize.tables import DEFAULT_STEP, LoweringOptions
+from espdl.quantize.test_values import with_test_values
+
+Sample = Mapping[str, NDArray]
+KEPT_SAMPLES = 8
+Network: TypeAlias = str | os.PathLike[str] | onnx.ModelProto | ir.Model
+
+
+@dataclass
+class QuantizedModel:
+    """A quantized network, ready to be saved or run.
+
+    Attributes:
+        graph: the prepared float network with the representation of every tensor.
+        record: the content of the file.
+        data: the bytes of the file.
+        lowered: where the network's tensors are in the file.
+        samples: the first few calibration samples.
+    """
+
+    graph: QuantGraph
+    record: records.Model
+    data: bytes
+    lowered: Lowered
+    samples: list[Sample]
+
+    @property
+    def warnings(self) -> list[str]:
+        """What a user should know, one sentence each."""
+        return list(self.graph.warnings)
+
+    def save(self, path: str | os.PathLike[str], config: bool = True) -> list[Path]:
+        """Writes the ``.espdl`` file, and ``.info`` and ``.json`` beside it; all of them or none. Returns their paths."""
+        return write_files(Path(path), self.data, self.record, self.graph, config)
+
+    def model(self, **options: Any) -> Model:
+        """The file, loaded; keyword arguments as of :class:`espdl.dl.Model`."""
+        return Model(self.data, target=self.graph.chip, **options)
+
+    def run(self, sample: Sample, names: Iterable[str] | None = None) -> dict[str, NDArray]:
+        """Real outputs of the integer run for real inputs, both in the order and under the names of the ONNX network."""
+        return IntegerRun(self.data, self.graph, self.lowered).run(sample, names)
+
+    def snr(self, samples: Iterable[Sample], references: Iterable[Sample] | None = None) -> dict[str, float]:
+        """SNR in dB of every output against the float network; see :func:`espdl.quantize.snr.output_snr`."""
+        return output_snr(self.data, self.graph, self.lowered, samples, references)
+
+    def report(self) -> str:
+        """How close the integer run is to the float network on the first calibration samples, and what a user should know; as text."""
+        lines = [f"Integer run against the float network, {len(self.samples)} calibration samples:"]
+        lines += [f"  {name}: {decibels:.1f} dB" for name, decibels in self.snr(self.samples).items()]
+        return "\n".join(lines + [f"  note: {warning}" for warning in self.warnings])
+
+
+def quantize(
+    network: Network,
+    calibration: Iterable[Any],
+    *,
+    target: str | TargetPlatform = DEFAULT_TARGET,
+    bits: int = 8,
+    setting: QuantizationSetting | None = None,
+    calib_steps: int | None = None,
+    input_shapes: Mapping[str, Sequence[int]] | Sequence[Sequence[int]] | None = None,
+    collate_fn: Callable[[Any], Any] | None = None,
+    test_values: bool = False,
+    test_inputs: Any = None,
+    test_output_names: Sequence[str] | None = None,
+    metadata: Mapping[str, str] | None = None,
+    model_version: int = 0,
+    table_step: int = DEFAULT_STEP,
+) -> QuantizedModel:
+    """Quantizes a float network for a chip.
+
+    Args:
+        network: path of an ``.onnx`` file, ModelProto or onnx_ir model.
+        calibration: yields batches of real inputs; see :func:`espdl.quantize.dataloader.samples_of`.
+        target: chip name, or a platform of :func:`espdl.quantize.platform.get_target_platform`.
+        bits: of weights and activations, 8 or 16, when ``target`` is a name.
+        setting: algorithms and exceptions; the defaults for ``bits`` when None.
+        calib_steps: number of batches to use; every batch once when None.
+        input_shapes: for networks whose file leaves sizes open.
+        collate_fn: turns what ``calibration`` yields into arrays.
+        test_values: embeds an input and the outputs of the integer run.
+        test_inputs: that input, in any form a batch may have; the first calibration sample when None.
+        test_output_names: tensors of the network to embed instead of its outputs.
+        metadata: entries for the file; ``target`` is added.
+        model_version: a number of the user's.
+        table_step: distance of the inputs of 16-bit tables, a power of two, for operators that ``setting.lut_optimization_setting``
+            does not name.
+
+    Raises:
+        EspdlError: naming the setting, node, tensor or sample concerned; before any work wherever it can be told then.
+    """
+    platform = target if isinstance(target, TargetPlatform) else get_target_platform(target, bits)
+    setting = setting or QuantizationSettingFactory.espdl_setting(platform.activation_bits or 8)
+    check_platform(platform)
+    check_setting(setting)
+    loaded = load_network(network, input_shapes)
+    _require_support(loaded, platform)
+    samples = samples_of(calibration, loaded, calib_steps, collate_fn)
+    model = prepare(loaded, platform.chip, setting)
+    given = [] if test_inputs is None else [next(samples_of([test_inputs], loaded))]
+    kept: list[Sample] = []
+    graph = quantize_graph(model, platform, setting, _keep(samples, kept), calib_steps)
+    tables = setting.lut_optimization_setting
+    fused = tables.target_ops if platform.activation_bits == 16 and setting.lut_optimization else ()
+    lowering = LoweringOptions(frozenset(fused), tables.step, table_step)
+    record, lowered = build_record(graph, ExportOptions(metadata, model_version, lowering))
+    data = file_bytes(record)
+    if test_values:
+        record = with_test_values(record, data, lowered, platform.chip, (given or kept)[0], test_output_names)
+        data = file_bytes(record)
+    return QuantizedModel(graph, record, data, lowered, kept)
+
+
+def check_platform(platform: TargetPlatform) -> None:
+    """Raises :class:`EspdlError` for a platform that networks cannot be quantized for."""
+    if platform.is_float or platform.weight_bits != platform.activation_bits or platform.high_precision:
+        raise EspdlError(
+            f"quantization for {platform.name} is not supported", hint="use 8 or 16 bits for weights and activations"
+        )
+
+
+def _require_support(model: ir.Model, platform: TargetPlatform) -> None:
+    bad = [verdict for verdict in check_network(model, platform.chip) if verdict.status == "unsupported"]
+    if bad:
+        lines = [f"{v.name!r} ({v.op_type}): {v.detail}" for v in bad[:8]]
+        more = f" and {len(bad) - 8} more" if len(bad) > 8 else ""
+        raise EspdlError(
+            f"{len(bad)} nodes of the network cannot run on {platform.chip.name}{more}",
+            why="; ".join(lines),
+            hint=next((v.remedy for v in bad if v.remedy), "espdl check lists every node"),
+        )
+
+
+def _keep(samples: Iterable[Sample], kept: list[Sample]) -> Iterable[Sample]:
+    """Passes samples on, and adds the first few to ``kept``."""
+    for sample in samples:
+        if len(kept) < KEPT_SAMPLES:
+            kept.append(sample)
+        yield sample

@@ -1,0 +1,159 @@
+"""Decides where every operator of a network runs and creates the representation of each of its tensors, all independent at first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import onnx_ir as ir
+
+import espdl.dl.module  # noqa: F401  # fills MODULE_TYPES
+from espdl.dl.module.base import MODULE_TYPES, Module
+from espdl.dtypes import QuantType
+from espdl.errors import EspdlError
+from espdl.quantize.graph import QuantGraph, QuantInfo, Role
+from espdl.quantize.passes.tools import constant
+from espdl.quantize.platform import TargetPlatform
+from espdl.quantize.setting import QuantizationSetting
+from espdl.quantize.setting_check import check_layer_names
+
+QUANT_TYPES = {0: QuantType.FLOAT32, 8: QuantType.SYMM_8BIT, 16: QuantType.SYMM_16BIT}
+
+
+def module_of(node: ir.Node) -> type[Module]:
+    """The operator class of a node. Raises :class:`EspdlError` for one that the runtime does not have."""
+    try:
+        return MODULE_TYPES[node.op_type]
+    except KeyError:
+        raise EspdlError(
+            f"operator {node.op_type} cannot run", where=f"node {node.name!r}", hint="espdl check lists every such node"
+        ) from None
+
+
+def attributes_of(node: ir.Node) -> dict[str, object]:
+    """The attributes of a node as plain Python values; those without a value are left out."""
+    values: dict[str, object] = {}
+    for name, attr in node.attributes.items():
+        if attr.value is None:
+            continue
+        if attr.type == ir.AttributeType.TENSOR:
+            values[name] = attr.as_tensor().numpy()
+        else:
+            values[name] = list(attr.value) if isinstance(attr.value, tuple | list) else attr.value
+    return values
+
+
+def assign(model: ir.Model, platform: TargetPlatform, setting: QuantizationSetting) -> QuantGraph:
+    """A graph whose every quantized tensor has a representation of its own, without exponents.
+
+    Args:
+        model: a prepared network.
+        platform: what it is quantized for, apart from the nodes named in ``setting.dispatching_table``.
+        setting: its calibration algorithms and dispatching table are read.
+
+    Raises:
+        EspdlError: for a layer name that the network does not have, and for an operator that cannot run as asked.
+    """
+    graph = QuantGraph(model, platform.chip)
+    names = [node.name or "" for node in model.graph]
+    overrides = setting.dispatching_table.platforms
+    check_layer_names(overrides, names, "dispatching_table")
+    activations, parameters = setting.quantize_activation_setting, setting.quantize_parameter_setting
+    check_layer_names(activations.calib_algorithm_per_layer, names, "calib_algorithm_per_layer")
+    check_layer_names(parameters.calib_algorithm_per_layer, names, "calib_algorithm_per_layer")
+    for node in model.graph:
+        name = node.name or ""
+        wanted = overrides.get(name, platform)
+        graph.bits[name] = node_bits(node, wanted, forced=name in overrides)
+        graph.platforms[name] = wanted.name if graph.bits[name] else "FP32"
+        _add_inputs(graph, node, setting)
+        _add_outputs(graph, node, setting)
+    for value in model.graph.inputs:
+        readers = [graph.consumed[key] for key in _slots(value) if key in graph.consumed]
+        if readers:
+            widest = max(readers, key=lambda info: info.bits)
+            graph.produced[value.name or ""] = QuantInfo(value.name or "", widest.bits, observer=widest.observer)
+    return graph
+
+
+def node_bits(node: ir.Node, platform: TargetPlatform, forced: bool = False) -> int:
+    """Width in which a node runs on ``platform``: its integers, or 0 for float.
+
+    An operator without integer form, or one that loses too much in it, runs in float unless its width is ``forced``.
+    """
+    module = module_of(node)
+    able = module.contract.quant_types
+    bits = platform.activation_bits
+    if not _handles_numbers(node):
+        return 0
+    if bits and QUANT_TYPES[bits] in able and (forced or not module.quantization.prefers_float):
+        return bits
+    if QuantType.FLOAT32 in able and (not forced or bits == 0):
+        return 0
+    forms = ", ".join(sorted(quant_type.attribute for quant_type in able))
+    raise EspdlError(
+        f"operator {node.op_type} cannot run as {QUANT_TYPES[bits].attribute}",
+        where=f"node {node.name!r}",
+        why=f"it runs as {forms}",
+        hint=f"dispatching_table.append({node.name!r}, get_target_platform({platform.chip.name!r}, 8))",
+    )
+
+
+def is_real(value: ir.Value | None) -> bool:
+    """Whether a tensor holds real numbers, the only ones that are quantized."""
+    return value is not None and value.dtype in (ir.DataType.FLOAT, ir.DataType.DOUBLE, ir.DataType.FLOAT16)
+
+
+def _handles_numbers(node: ir.Node) -> bool:
+    return any(is_real(value) for value in (*node.inputs, *node.outputs))
+
+
+def _slots(value: ir.Value) -> list[tuple[str, int]]:
+    return [(use.node.name or "", use.idx) for use in value.uses()]
+
+
+def _add_inputs(graph: QuantGraph, node: ir.Node, setting: QuantizationSetting) -> None:
+    bits, name, rules = graph.bits[node.name or ""], node.name or "", module_of(node).quantization
+    if not bits:
+        return
+    for index, value in enumerate(node.inputs):
+        if value is None or not is_real(value) or index in rules.float_inputs:
+            continue
+        array = constant(value)
+        if array is None:
+            observer = _algorithm(setting.quantize_activation_setting, name) or "minmax"
+            graph.consumed[name, index] = QuantInfo(value.name or "", bits, observer=observer)
+        else:
+            graph.consumed[name, index] = _parameter_info(graph, node, index, array, setting)
+
+
+def _parameter_info(graph: QuantGraph, node: ir.Node, index: int, array: np.ndarray, setting: QuantizationSetting) -> QuantInfo:
+    name, rules = node.name or "", module_of(node).quantization
+    bits = graph.bits[name]
+    value_name = node.inputs[index].name or ""  # type: ignore[union-attr]  # the caller has the value
+    if not np.isfinite(array).all():
+        raise EspdlError(f"constant {value_name!r} holds NaN or infinite values", where=f"node {name!r} ({node.op_type})")
+    if rules.computing and index == 2:
+        return QuantInfo(value_name, graph.chip.export_bias_bits(bits), Role.BIAS)
+    axis = None
+    if rules.computing and index == 1 and rules.weight_channel_axis is not None and graph.chip.per_channel_weights:
+        axis = rules.weight_channel_axis(attributes_of(node))
+    observer = _algorithm(setting.quantize_parameter_setting, name)
+    if observer is None:
+        observer = "percentile" if bits == 8 and axis is None else "minmax"
+    role = Role.WEIGHT if rules.computing and index == 1 else Role.CONSTANT
+    return QuantInfo(value_name, bits, role, observer, axis)
+
+
+def _add_outputs(graph: QuantGraph, node: ir.Node, setting: QuantizationSetting) -> None:
+    bits, name, rules = graph.bits[node.name or ""], node.name or "", module_of(node).quantization
+    for index, value in enumerate(node.outputs):
+        if bits and is_real(value) and index not in rules.float_outputs:
+            observer = _algorithm(setting.quantize_activation_setting, name) or "minmax"
+            graph.produced[value.name or ""] = QuantInfo(value.name or "", bits, observer=observer)
+
+
+def _algorithm(group: object, node_name: str) -> str | None:
+    per_layer: Mapping[str, str] = group.calib_algorithm_per_layer  # type: ignore[attr-defined]  # both groups have it
+    algorithm = per_layer.get(node_name, group.calib_algorithm)  # type: ignore[attr-defined]
+    return algorithm.lower() if algorithm else None

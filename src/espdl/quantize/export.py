@@ -1,0 +1,88 @@
+"""From a quantized graph to the record, the bytes and the files of a model (quantizer spec 11.9 to 12.4)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from espdl.errors import EspdlError
+from espdl.fbs import info_text, wrap_model, write_atomically, write_model
+from espdl.fbs.records import Model
+from espdl.quantize.config_json import config_json
+from espdl.quantize.graph import QuantGraph
+from espdl.quantize.lower import Lowered, lower
+from espdl.quantize.tables import LoweringOptions
+from espdl.version import __version__
+
+TARGET = "target"
+"""Metadata entry that names the chip a file is for."""
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """What goes into a file beside the network.
+
+    Attributes:
+        metadata: entries of ``metadata_props``; ``target`` is added.
+        model_version: a number of the user's.
+        lowering: what settings decide.
+    """
+
+    metadata: Mapping[str, str] | None = None
+    model_version: int = 0
+    lowering: LoweringOptions = field(default_factory=LoweringOptions)
+
+
+def build_record(graph: QuantGraph, options: ExportOptions) -> tuple[Model, Lowered]:
+    """The content of the file of a graph, and where its tensors are in it."""
+    lowered = lower(graph, options.lowering)
+    record = Model(
+        lowered.graph,
+        ir_version=graph.model.ir_version or 8,
+        producer_name="espdl",
+        producer_version=__version__,
+        model_version=options.model_version,
+        metadata_props={**(options.metadata or {}), TARGET: graph.chip.name},
+    )
+    return record, lowered
+
+
+def file_bytes(record: Model) -> bytes:
+    """The bytes of an ``.espdl`` file."""
+    return wrap_model(write_model(record))
+
+
+def write_files(path: str | Path, data: bytes, record: Model, graph: QuantGraph, config: bool = True) -> list[Path]:
+    """Writes a model, and its ``.info`` and ``.json`` beside it.
+
+    Everything is made before anything is written, and each file takes the place of an older one as a whole.
+
+    Args:
+        path: of the ``.espdl`` file; its directory is created.
+        data: its bytes.
+        record: their content.
+        graph: what they were made from.
+        config: whether to write the other two.
+
+    Returns:
+        The paths written.
+    """
+    target = Path(path)
+    contents: list[tuple[Path, bytes | str]] = []
+    if config:
+        contents += [(target.with_suffix(".json"), config_json(graph)), (target.with_suffix(".info"), info_text(record))]
+    contents.append((target, data))
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        # Written beside their places first, so that a full disk or a kill leaves all three older files as they were.
+        with TemporaryDirectory(prefix=f".{target.name[:64]}.", dir=target.parent) as staging:
+            for place, content in contents:
+                write_atomically(Path(staging) / place.name, content)
+            for place, _ in contents:
+                os.replace(Path(staging) / place.name, os.path.realpath(place))
+    except OSError as error:
+        raise EspdlError("the files cannot be written", where=str(target), why=error.strerror or str(error)) from None
+    return [place for place, _ in reversed(contents)]

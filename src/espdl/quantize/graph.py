@@ -1,0 +1,149 @@
+"""``QuantGraph``: a prepared float network and how each of its tensors is represented, at every place where it is written or read."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import onnx_ir as ir
+
+from espdl.chips import Chip
+from espdl.errors import EspdlError
+
+
+class Role(enum.Enum):
+    """What a tensor is to the operator that reads it."""
+
+    ACTIVATION = "activation"
+    WEIGHT = "weight"  # of a multiply-accumulate operator
+    BIAS = "bias"  # its exponent follows from those of input and weight
+    CONSTANT = "constant"
+
+
+class Link(enum.Enum):
+    """How an exponent comes about (names as in the ``.json`` file: ACTIVATED, OVERLAPPED, PASSIVE)."""
+
+    OWN = "ACTIVATED"
+    SAME = "OVERLAPPED"  # the same tensor, or one that is not told apart from it: bits and exponent are those of the leader
+    ALIGNED = "PASSIVE"  # another tensor whose exponent was made equal to the leader's
+
+
+@dataclass(eq=False)
+class QuantInfo:
+    """A tensor as integers at one place: ``real = integer * 2**exponent``.
+
+    Places whose exponents must be equal form a group: each points to a leader, the last one holds the exponents.
+
+    Attributes:
+        value: name of the tensor in the network.
+        bits: width of the integers.
+        role: what it is to the operator.
+        observer: name of the calibration algorithm, empty where the exponents follow from others.
+        axis: channel axis of per-channel exponents.
+        watched: names of further tensors that the exponent of the group must suit.
+    """
+
+    value: str
+    bits: int
+    role: Role = Role.ACTIVATION
+    observer: str = ""
+    axis: int | None = None
+    link: Link = Link.OWN
+    watched: list[str] = field(default_factory=list)
+    _leader: QuantInfo | None = field(default=None, repr=False)
+    _exponents: tuple[int, ...] | None = field(default=None, repr=False)
+
+    @property
+    def root(self) -> QuantInfo:
+        info = self
+        while info._leader is not None:
+            info = info._leader
+        return info
+
+    @property
+    def is_root(self) -> bool:
+        return self._leader is None
+
+    def same_as(self, other: QuantInfo) -> None:
+        """This tensor is represented as ``other``, and so is all that it was grouped with."""
+        self.root._point_to(other, Link.SAME)
+
+    def align_to(self, other: QuantInfo) -> None:
+        """This place, and what points to it, takes the exponent of ``other``; its former group keeps its own."""
+        self._point_to(other, Link.ALIGNED)
+
+    def _point_to(self, other: QuantInfo, link: Link) -> None:
+        leader = other
+        while leader is not self and leader._leader is not None:
+            leader = leader._leader
+        if leader is not self:
+            self._leader, self.link = other, link
+
+    @property
+    def has_exponents(self) -> bool:
+        return self.root._exponents is not None
+
+    @property
+    def exponents(self) -> tuple[int, ...]:
+        """One exponent, or one per channel. Raises :class:`EspdlError` before calibration."""
+        found = self.root._exponents
+        if found is None:
+            raise EspdlError(f"tensor {self.value!r} has no exponent", why="it was not calibrated")
+        return found
+
+    @property
+    def exponent(self) -> int:
+        """The exponent of a per-tensor representation."""
+        if len(self.exponents) != 1:
+            raise EspdlError(f"tensor {self.value!r} has {len(self.exponents)} exponents, one is needed")
+        return self.exponents[0]
+
+    def set_exponents(self, exponents: tuple[int, ...]) -> None:
+        """Sets the exponents of the whole group."""
+        self.root._exponents = tuple(int(e) for e in exponents)
+
+
+@dataclass
+class QuantGraph:
+    """A prepared float network with the representation of its tensors.
+
+    Attributes:
+        model: the float network; not changed by quantization.
+        chip: what it is quantized for.
+        bits: activation width of every node by name: 8, 16, or 0 for float.
+        platforms: platform name of every node, for the ``.json`` file.
+        produced: representation of graph inputs and node outputs by tensor name; float where there is none.
+        consumed: representation by (node name, input index); float, or not a number to be quantized, where there is none.
+        warnings: what a user should know, one sentence each.
+    """
+
+    model: ir.Model
+    chip: Chip
+    bits: dict[str, int] = field(default_factory=dict)
+    platforms: dict[str, str] = field(default_factory=dict)
+    produced: dict[str, QuantInfo] = field(default_factory=dict)
+    consumed: dict[tuple[str, int], QuantInfo] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+    def nodes(self) -> Iterator[ir.Node]:
+        """In execution order."""
+        return iter(self.model.graph)
+
+    def input_info(self, node: ir.Node, index: int) -> QuantInfo | None:
+        return self.consumed.get((node.name or "", index))
+
+    def output_info(self, value: ir.Value) -> QuantInfo | None:
+        return self.produced.get(value.name or "")
+
+    def infos(self) -> Iterator[QuantInfo]:
+        """Every representation, producers first."""
+        yield from self.produced.values()
+        yield from self.consumed.values()
+
+    def groups(self) -> Mapping[int, list[QuantInfo]]:
+        """Members of each group by the identity of its root."""
+        found: dict[int, list[QuantInfo]] = {}
+        for info in self.infos():
+            found.setdefault(id(info.root), []).append(info)
+        return found

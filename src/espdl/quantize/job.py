@@ -1,0 +1,124 @@
+"""Quantizing from files to files: a network, calibration data and a recipe on disk in, a model on disk out, with its figures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import onnx_ir as ir
+
+from espdl.quantize.api import quantize
+from espdl.quantize.calibration_data import open_calibration_data
+from espdl.quantize.importer import load_network
+from espdl.quantize.passes.tools import shape_of
+from espdl.quantize.pictures import PictureOptions
+from espdl.quantize.recipe import load_recipe
+
+COMPARED_SAMPLES = 8
+"""Samples that the finished file is run on to be compared with the float network."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to quantize, and how.
+
+    Attributes:
+        network: the ``.onnx`` file.
+        output: the ``.espdl`` file to write; ``.info`` and ``.json`` are written beside it.
+        target: chip.
+        calibration: see :func:`espdl.quantize.calibration_data.open_calibration_data`.
+        steps: the largest number of samples to use.
+        bits: of weights and activations.
+        recipe: TOML file of settings; the defaults when None.
+        test_values: embeds the first sample and the outputs of the integer run.
+        pictures: how pixels become numbers.
+        input_shapes: of inputs with dynamic axes, by name or in input order.
+    """
+
+    network: Path
+    output: Path
+    target: str
+    calibration: str
+    steps: int = 32
+    bits: int = 8
+    recipe: Path | None = None
+    test_values: bool = False
+    pictures: PictureOptions | None = None
+    input_shapes: Mapping[str, Sequence[int]] | Sequence[Sequence[int]] | None = None
+
+
+@dataclass(frozen=True)
+class JobResult:
+    """What came of it.
+
+    Attributes:
+        files: written, the model first.
+        snr_db: of each output of the integer run against the float network, over ``compared`` calibration samples, by ONNX name.
+        test_passed: outcome of the embedded test on the file that was written; None without test values.
+        test: the same in words.
+    """
+
+    target: str
+    bits: int
+    files: tuple[str, ...]
+    file_bytes: int
+    network_bytes: int
+    operators: int
+    samples: int
+    calibration: str
+    snr_db: dict[str, float]
+    compared: int
+    test_passed: bool | None
+    test: str
+    warnings: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def run_job(job: Job, say: Callable[[str], None] = lambda text: None) -> JobResult:
+    """Quantizes, writes the files, and tries the file that was written.
+
+    Args:
+        job: what to do.
+        say: is told what is being done.
+
+    Raises:
+        EspdlError: naming the file, setting, node or sample concerned. Nothing is written then.
+    """
+    setting = load_recipe(job.recipe, job.target, job.bits) if job.recipe else None
+    say(f"reading {job.network.name}")
+    network = load_network(job.network, job.input_shapes)
+    data = open_calibration_data(job.calibration, input_shapes_of(network), job.steps, job.pictures)
+    say(f"quantizing {job.network.name}")
+    quantized = quantize(
+        network, data, target=job.target, bits=job.bits, setting=setting, calib_steps=len(data), test_values=job.test_values
+    )
+    files = quantized.save(job.output)
+    say("comparing with the float network")
+    compared = min(COMPARED_SAMPLES, len(data))
+    snr = quantized.snr(islice(data, compared))
+    verdict = quantized.model().test() if job.test_values else None
+    return JobResult(
+        target=quantized.graph.chip.name,
+        bits=job.bits,
+        files=tuple(map(str, files)),
+        file_bytes=len(quantized.data),
+        network_bytes=job.network.stat().st_size,
+        operators=len(quantized.record.graph.node),
+        samples=len(data),
+        calibration=data.source,
+        snr_db=snr,
+        compared=compared,
+        test_passed=None if verdict is None else bool(verdict),
+        test="" if verdict is None else str(verdict),
+        warnings=tuple(quantized.warnings),
+    )
+
+
+def input_shapes_of(network: ir.Model) -> dict[str, tuple[int, ...]]:
+    """Static shapes of a network's inputs by name."""
+    return {value.name or "": tuple(shape_of(value) or ()) for value in network.graph.inputs}

@@ -1,0 +1,49 @@
+"""Recipes: a quantization's settings in a TOML file, with the names of :class:`~espdl.quantize.setting.QuantizationSetting`.
+
+::
+
+    equalization = true
+
+    [quantize_activation_setting]
+    calib_algorithm = "percentile"
+
+    [dispatching_table]          # bits of single operators, by node name
+    "/head/Conv" = 16
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+from espdl.errors import EspdlError
+from espdl.quantize.platform import get_target_platform
+from espdl.quantize.setting import QuantizationSetting, QuantizationSettingFactory
+
+
+def load_recipe(path: Path, target: str, bits: int) -> QuantizationSetting:
+    """The default setting for ``bits``, changed by a recipe.
+
+    Args:
+        path: the TOML file.
+        target: chip, for the operators in ``dispatching_table``.
+        bits: width of activations, 8 or 16.
+
+    Raises:
+        EspdlError: when the file is no TOML, or names a setting that does not exist, or gives one a value of the wrong type.
+    """
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise EspdlError("the recipe cannot be read", where=str(path), why=str(error)) from None
+    setting = QuantizationSettingFactory.espdl_setting(bits)
+    try:
+        operators = values.pop("dispatching_table", {})
+        if not isinstance(operators, dict):
+            raise EspdlError("dispatching_table maps node names to bits", hint='[dispatching_table] "/head/Conv" = 16')
+        for name, width in operators.items():
+            setting.dispatching_table.append(name, get_target_platform(target, width))
+        setting.update(values)
+    except EspdlError as error:
+        raise error.at(str(path)) from None
+    return setting

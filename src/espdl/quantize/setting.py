@@ -1,0 +1,253 @@
+"""``QuantizationSetting``: every choice of a quantization, with the names and defaults of the guide (quantizer spec 1.6).
+
+A name that does not exist, and a value that nothing acts upon, raise :class:`EspdlError`: a setting is never ignored.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from typing import Any
+
+from espdl.errors import EspdlError
+from espdl.quantize.platform import TargetPlatform
+
+
+@dataclass
+class SettingGroup:
+    """A group of settings. Assigning a name that it does not have raises :class:`EspdlError` with the nearest one."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        names = [f.name for f in fields(self)]
+        if name not in names:
+            near = difflib.get_close_matches(name, names, 3)
+            raise EspdlError(
+                f"there is no setting {name!r} in {type(self).__name__}",
+                hint=" or ".join(near) if near else "one of " + ", ".join(names),
+            )
+        object.__setattr__(self, name, value)
+
+    def update(self, values: Mapping[str, Any], path: str = "") -> None:
+        """Assigns nested values by name, as read from a recipe file. Raises :class:`EspdlError` for a name or type that does not fit."""
+        for name, value in values.items():
+            current = getattr(self, name, None)
+            if isinstance(current, SettingGroup):
+                if not isinstance(value, Mapping):
+                    raise EspdlError(f"setting {path}{name} is a group of settings, given is {value!r}")
+                current.update(value, f"{path}{name}.")
+            elif isinstance(current, DispatchingTable):
+                raise EspdlError(f"setting {path}{name} cannot be assigned", hint="use dispatching_table.append(name, platform)")
+            else:
+                if isinstance(current, bool) and not isinstance(value, bool):
+                    raise EspdlError(f"setting {path}{name} is true or false, given is {value!r}")
+                setattr(self, name, value)
+
+
+class DispatchingTable:
+    """Which operators run elsewhere than the rest: at another bit width, or in float."""
+
+    def __init__(self) -> None:
+        self.platforms: dict[str, TargetPlatform] = {}
+
+    def append(self, operation: str, platform: TargetPlatform) -> None:
+        """Sends the node named ``operation`` to ``platform``, which :func:`espdl.api.get_target_platform` gives."""
+        if not isinstance(platform, TargetPlatform):
+            raise EspdlError(f"{platform!r} is not a platform", where=operation, hint="use get_target_platform(target, bits)")
+        self.platforms[operation] = platform
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, DispatchingTable) and self.platforms == other.platforms
+
+
+@dataclass
+class GraphFormatSetting(SettingGroup):
+    format_constant_input: bool = True
+    fuse_conv_bn: bool = True
+    fuse_constant_input: bool = True
+    fuse_bias_add: bool = True
+
+
+@dataclass
+class SSDEqualizationSetting(SettingGroup):
+    opt_level: int = 1
+    channel_ratio: float = 0.5
+    loss_threshold: float = 0.8
+    layer_norm: bool = False
+    iteration: int = 3
+
+
+@dataclass
+class EqualizationSetting(SettingGroup):
+    opt_level: int = 1
+    iterations: int = 10
+    value_threshold: float = 0.5
+    including_bias: bool = False
+    bias_multiplier: float = 0.5
+    including_act: bool = False
+    act_multiplier: float = 0.5
+    interested_layers: list[str] | None = field(default_factory=list)
+
+
+@dataclass
+class ChannelSplitSetting(EqualizationSetting):
+    pass
+
+
+@dataclass
+class WeightSplitSetting(SettingGroup):
+    interested_layers: list[str] = field(default_factory=list)
+    value_threshold: float = 2.0
+    method: str = "balance"
+
+
+@dataclass
+class ActivationQuantizationSetting(SettingGroup):
+    calib_algorithm: str | None = None
+    calib_algorithm_per_layer: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class QuantConfigModifySetting(SettingGroup):
+    custom_config: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass
+class ParameterQuantizationSetting(SettingGroup):
+    calib_algorithm: str | None = None
+    calib_algorithm_per_layer: dict[str, str] = field(default_factory=dict)
+    quantize_passive_parameter: bool = True
+    clip_visiblity: str = "INTERNAL"
+    pad_visiblity: str = "INTERNAL"
+    baking_parameter: bool = True
+
+
+@dataclass
+class LSQSetting(SettingGroup):
+    interested_layers: list[str] = field(default_factory=list)
+    lr: float = 1e-5
+    collecting_device: str = "cuda"
+    steps: int = 500
+    is_scale_trainable: bool = True
+    gamma: float = 0.0
+    block_size: int = 4
+
+
+@dataclass
+class TQTSetting(LSQSetting):
+    collecting_device: str = "cpu"
+    int_lambda: float = 0.0
+
+
+@dataclass
+class BlockwiseReconstructionSetting(SettingGroup):
+    interested_layers: list[str] = field(default_factory=list)
+    is_scale_trainable: bool = False
+    lr: float = 1e-3
+    steps: int = 5000
+    gamma: float = 1.0
+    collecting_device: str = "cuda"
+    block_size: int = 4
+
+
+@dataclass
+class BiasCorrectSetting(SettingGroup):
+    interested_layers: list[str] = field(default_factory=list)
+    block_size: int = 4
+    steps: int = 32
+    collecting_device: str = "executor"
+
+
+@dataclass
+class QuantizationFusionSetting(SettingGroup):
+    remove_useless_quantization: bool = True
+    fuse_activation: bool = True
+    fuse_passive_op: bool = True
+    align_quantization: bool = True
+    align_avgpooling_to: str = "None"
+    align_elementwise_to: str = "Align to Large"
+    align_concat_to: str = "Align to Output"
+    align_resize_to: str = "Align to Output"
+    force_alignment_overlap: bool = True
+
+
+TABLE_OPS = (
+    *("Swish", "SiLU", "Sigmoid", "Tanh", "HardSwish", "HardSigmoid", "Elu", "Erf", "Gelu", "LeakyRelu", "Softplus"),
+    *("Exp", "Log", "Sqrt", "Cos", "Sin", "Tan"),
+)
+
+
+@dataclass
+class LUTOptimizationSetting(SettingGroup):
+    step: int = 32
+    target_ops: list[str] = field(default_factory=lambda: list(TABLE_OPS))
+
+
+@dataclass
+class QuantizationSetting(SettingGroup):
+    """All settings. ``QuantizationSettingFactory.espdl_setting()`` gives the defaults for ESP chips."""
+
+    version: str = "0.6.6"
+    signature: str = "PPL Quantization Tool"
+    dispatcher: str = "conservative"
+    dispatching_table: DispatchingTable = field(default_factory=DispatchingTable)
+    graph_format_setting: GraphFormatSetting = field(default_factory=GraphFormatSetting)
+    ssd_equalization: bool = False
+    ssd_setting: SSDEqualizationSetting = field(default_factory=SSDEqualizationSetting)
+    equalization: bool = False
+    equalization_setting: EqualizationSetting = field(default_factory=EqualizationSetting)
+    weight_split: bool = False
+    weight_split_setting: WeightSplitSetting = field(default_factory=WeightSplitSetting)
+    channel_split: bool = False
+    channel_split_setting: ChannelSplitSetting = field(default_factory=ChannelSplitSetting)
+    matrix_factorization: bool = False
+    quantize_activation: bool = True
+    quantize_activation_setting: ActivationQuantizationSetting = field(default_factory=ActivationQuantizationSetting)
+    quant_config_modify: bool = False
+    quant_config_modify_setting: QuantConfigModifySetting = field(default_factory=QuantConfigModifySetting)
+    quantize_parameter: bool = True
+    quantize_parameter_setting: ParameterQuantizationSetting = field(default_factory=ParameterQuantizationSetting)
+    lsq_optimization: bool = False
+    lsq_optimization_setting: LSQSetting = field(default_factory=LSQSetting)
+    tqt_optimization: bool = False
+    tqt_optimization_setting: TQTSetting = field(default_factory=TQTSetting)
+    blockwise_reconstruction: bool = False
+    blockwise_reconstruction_setting: BlockwiseReconstructionSetting = field(default_factory=BlockwiseReconstructionSetting)
+    bias_correct: bool = False
+    bias_correct_setting: BiasCorrectSetting = field(default_factory=BiasCorrectSetting)
+    fusion: bool = True
+    fusion_setting: QuantizationFusionSetting = field(default_factory=QuantizationFusionSetting)
+    espdl_attention_fusion: bool = True
+    lut_optimization: bool = True
+    lut_optimization_setting: LUTOptimizationSetting = field(default_factory=LUTOptimizationSetting)
+    convtranspose_decomposition: bool = True
+    extension: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """The settings as nested plain values, the dispatching table as platform names."""
+        plain: dict[str, Any] = {}
+        for f in fields(self):
+            value = getattr(self, f.name)
+            if isinstance(value, DispatchingTable):
+                value = {name: platform.name for name, platform in value.platforms.items()}
+            plain[f.name] = asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
+        return plain
+
+
+class QuantizationSettingFactory:
+    """Ready-made settings."""
+
+    @staticmethod
+    def espdl_setting(num_of_bits: int = 8) -> QuantizationSetting:
+        """The defaults for ESP chips, for 8- or 16-bit activations."""
+        if num_of_bits not in (8, 16):
+            raise EspdlError(f"there is no quantization to {num_of_bits} bits", hint="8 or 16")
+        setting = QuantizationSetting(dispatcher="allin")
+        setting.quantize_activation_setting.calib_algorithm = "kl" if num_of_bits == 8 else "minmax"
+        parameters = setting.quantize_parameter_setting
+        parameters.calib_algorithm = None if num_of_bits == 8 else "minmax"
+        parameters.baking_parameter = False
+        parameters.clip_visiblity = parameters.pad_visiblity = "EXPORT_WHEN_ACTIVE"
+        setting.fusion_setting.align_elementwise_to = "Align to Output"
+        setting.fusion_setting.force_alignment_overlap = False
+        return setting

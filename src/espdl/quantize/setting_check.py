@@ -1,0 +1,86 @@
+"""Refuses settings that nothing acts upon yet, before any work is done."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from espdl.errors import EspdlError
+from espdl.quantize.observers import OBSERVERS
+from espdl.quantize.setting import GraphFormatSetting, QuantizationSetting
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The values of one setting that are acted upon, the default first."""
+
+    path: str
+    values: tuple[Any, ...]
+
+
+CHOICES = (
+    Choice("dispatcher", ("allin",)),
+    Choice("ssd_equalization", (False,)),
+    Choice("equalization", (False,)),
+    Choice("weight_split", (False,)),
+    Choice("channel_split", (False,)),
+    Choice("matrix_factorization", (False,)),
+    Choice("quantize_activation", (True,)),
+    Choice("quantize_parameter", (True,)),
+    Choice("quantize_parameter_setting.quantize_passive_parameter", (True,)),
+    Choice("quantize_parameter_setting.baking_parameter", (False,)),
+    Choice("lsq_optimization", (False,)),
+    Choice("tqt_optimization", (False,)),
+    Choice("blockwise_reconstruction", (False,)),
+    Choice("bias_correct", (False,)),
+    Choice("fusion", (True,)),
+    Choice("fusion_setting.remove_useless_quantization", (True,)),
+    Choice("fusion_setting.fuse_activation", (True,)),
+    Choice("fusion_setting.fuse_passive_op", (True,)),
+    Choice("fusion_setting.align_quantization", (True,)),
+    Choice("fusion_setting.align_avgpooling_to", ("None",)),
+    Choice("fusion_setting.align_elementwise_to", ("Align to Output",)),
+    Choice("fusion_setting.align_concat_to", ("Align to Output",)),
+    Choice("fusion_setting.align_resize_to", ("Align to Output",)),
+    Choice("fusion_setting.force_alignment_overlap", (False, True)),
+    Choice("extension", (False,)),
+    Choice("convtranspose_decomposition", (True,)),
+)
+
+
+def check_setting(setting: QuantizationSetting) -> None:
+    """Raises :class:`EspdlError` for the first setting that would not be acted upon, and for an unknown calibration algorithm."""
+    if setting.graph_format_setting != GraphFormatSetting():
+        raise EspdlError("graph_format_setting cannot be changed", hint="leave it as it is")
+    for choice in CHOICES:
+        value: Any = setting
+        for name in choice.path.split("."):
+            value = getattr(value, name)
+        if value not in choice.values:
+            allowed = " or ".join(map(repr, choice.values))
+            raise EspdlError(f"setting {choice.path} = {value!r} is not supported", hint=f"leave it at {allowed}")
+    for group, may_be_none in (("quantize_activation_setting", False), ("quantize_parameter_setting", True)):
+        algorithms = getattr(setting, group)
+        names = {"": algorithms.calib_algorithm, **algorithms.calib_algorithm_per_layer}
+        for layer, algorithm in names.items():
+            if algorithm is None and may_be_none and not layer:
+                continue
+            if not isinstance(algorithm, str) or algorithm.lower() not in OBSERVERS:
+                where = f"{group}.calib_algorithm" + (f"_per_layer[{layer!r}]" if layer else "")
+                raise EspdlError(
+                    f"there is no calibration algorithm {algorithm!r}", where=where, hint="one of " + ", ".join(OBSERVERS)
+                )
+    step = setting.lut_optimization_setting.step
+    if not isinstance(step, int) or step < 1 or step & (step - 1):
+        raise EspdlError(f"lut_optimization_setting.step = {step!r} is not a power of two", hint="32 is the default")
+
+
+def check_layer_names(names: Iterable[str], known: Iterable[str], where: str) -> None:
+    """Raises :class:`EspdlError` with the nearest names for a layer that the network does not have."""
+    layers = list(known)
+    for name in names:
+        if name not in layers:
+            near = difflib.get_close_matches(name, layers, 3, 0.4)
+            raise EspdlError(f"the network has no layer {name!r}", where=where, hint=" or ".join(near) if near else "")

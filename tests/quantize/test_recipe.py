@@ -1,0 +1,53 @@
+"""Settings from TOML files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from espdl.errors import EspdlError
+from espdl.quantize.recipe import load_recipe
+
+RECIPE = """
+lut_optimization = false
+[quantize_activation_setting]
+calib_algorithm = "percentile"
+[quantize_activation_setting.calib_algorithm_per_layer]
+"/conv/Conv" = "mse"
+[dispatching_table]
+"/head/Gemm" = 16
+"""
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "recipe.toml"
+    path.write_text(text)
+    return path
+
+
+def test_recipe_changes_the_defaults(tmp_path: Path) -> None:
+    setting = load_recipe(write(tmp_path, RECIPE), "esp32s3", 8)
+    assert setting.lut_optimization is False
+    assert setting.quantize_activation_setting.calib_algorithm == "percentile"
+    assert setting.quantize_activation_setting.calib_algorithm_per_layer == {"/conv/Conv": "mse"}
+    assert setting.dispatching_table.platforms["/head/Gemm"].activation_bits == 16
+    assert setting.fusion_setting.align_elementwise_to == "Align to Output", "what is not named keeps its default"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a = ", "cannot be read"),
+        ("equalisation = true", "equalization"),
+        ("[quantize_activation_setting]\ncalib_algoritm = 'kl'", "calib_algorithm"),
+        ("equalization = 1", "true or false"),
+        ("quantize_activation_setting = 5", "group of settings"),
+        ("dispatching_table = 5", "maps node names to bits"),
+        ("[dispatching_table]\na = 9", "no quantization type"),
+    ],
+)
+def test_mistakes_are_told(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(EspdlError, match=message) as caught:
+        load_recipe(write(tmp_path, text), "esp32s3", 8)
+    assert "recipe.toml" in str(caught.value)
