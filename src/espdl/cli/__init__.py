@@ -1,0 +1,103 @@
+"""The command line: ``espdl VERB ...``. One thin file per verb, loaded only when the verb is used.
+
+Exit codes: 0 success, 1 the thing failed, 2 wrong usage. ``ESPDL_DEBUG=1`` shows tracebacks.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError, Group, Parameter
+
+from espdl.errors import EspdlError
+from espdl.version import __version__
+
+SUCCESS, FAILURE, USAGE, INTERRUPTED = 0, 1, 2, 130
+
+VERBS = {
+    "check": "Say node by node whether a network can run on a chip.",
+    "quantize": "Quantize an ONNX network to an .espdl file.",
+    "run": "Run an .espdl file on arrays, bit for bit as the chip would.",
+    "test": "Run the test values embedded in .espdl files.",
+    "profile": "Show memory and time of an .espdl file.",
+    "inspect": "Show what is in an .espdl file and how to feed it.",
+    "demo": "Quantize and run a trained network on real handwritten digits.",
+    "doctor": "Show versions, kernels, and what is missing.",
+}
+
+
+def make_app(verb: str = "") -> App:
+    """The command line with only ``verb`` loaded; of the others it knows the name and one line."""
+    app = App(
+        name="espdl",
+        help="Quantize neural networks for ESP32 chips, run them on this PC bit for bit as the chip would, and see what they cost.",
+        help_epilogue="" if verb in VERBS else "Every verb has its own help with an example: espdl quantize --help",
+        version=__version__,
+        help_format="plaintext",
+        default_parameter=Parameter(negative=""),
+        group_commands=Group("Verbs", sort_key=0),
+        result_action="return_value",
+        print_error=False,
+        exit_on_error=False,
+    )
+    for position, (name, text) in enumerate(VERBS.items()):
+        if name == verb:
+            app.command(importlib.import_module(f"espdl.cli.{name}").command, name=name, sort_key=position)
+        else:
+            app.command(lambda: None, name=name, help=text, sort_key=position)
+    return app
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line and returns the exit code.
+
+    Args:
+        arguments: without the program's name; those of the process when None.
+    """
+    debug = os.environ.get("ESPDL_DEBUG", "") not in ("", "0")
+    with warnings.catch_warnings():
+        if not debug:
+            warnings.showwarning = lambda message, *_: _say(f"note: {message}")
+        return _run(sys.argv[1:] if arguments is None else arguments, debug)
+
+
+def _run(arguments: Sequence[str], debug: bool) -> int:
+    try:
+        return make_app(arguments[0] if arguments else "")(arguments) or SUCCESS
+    except CycloptsError as error:
+        _say(f"{error}\nSee: espdl {_verb_of(error)}--help")
+        return USAGE
+    except EspdlError as error:
+        if debug:
+            raise
+        _say(str(error))
+        return FAILURE
+    except KeyboardInterrupt:
+        _say("interrupted")
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader of our output has gone: nobody is left to tell
+        return FAILURE
+    except OSError as error:
+        if debug:
+            raise
+        _say(f"{error.filename or 'this machine'}: {error.strerror or error}")
+        return FAILURE
+    except Exception as error:
+        if debug:
+            raise
+        _say(f"internal error: {type(error).__name__}: {error}\n  try: ESPDL_DEBUG=1 shows where; please report it")
+        return FAILURE
+
+
+def _verb_of(error: CycloptsError) -> str:
+    chain = error.command_chain or ()
+    return f"{chain[0]} " if chain else ""
+
+
+def _say(text: str) -> None:
+    print(f"espdl: {text}", file=sys.stderr)

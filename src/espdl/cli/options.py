@@ -1,0 +1,71 @@
+"""Options that several verbs share."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+from cyclopts.validators import Path as PathValidator
+
+from espdl.chips import CHIPS
+
+
+def _known_chip(_: object, name: str | None) -> None:
+    if name is not None and name.lower() not in CHIPS:
+        raise ValueError(f"there is no such chip; known are {', '.join(CHIPS)}")
+
+
+def _shape(_: object, text: str) -> None:
+    if not re.fullmatch(r"(.+=)?\d+(,\d+)*", text):
+        raise ValueError("write it as NAME=1,3,224,224")
+
+
+def numbers(_: object, text: str) -> None:
+    """Validates a list of numbers."""
+    try:
+        [float(number) for number in text.split(",")]
+    except ValueError:
+        raise ValueError("write numbers as 0.5 or 0.485,0.456,0.406") from None
+
+
+FILE = PathValidator(exists=True, dir_okay=False)
+
+ModelFile = Annotated[Path, Parameter(name="MODEL", help="An .espdl file.", validator=FILE)]
+NetworkFile = Annotated[Path, Parameter(name="MODEL", help="An .onnx file.", validator=FILE)]
+InputFile = Annotated[Path, Parameter(validator=FILE)]
+OutputFile = Annotated[Path, Parameter(validator=PathValidator(dir_okay=False))]
+InputShapes = Annotated[
+    list[Annotated[str, Parameter(validator=_shape)]] | None,
+    Parameter(
+        name="--input-shape",
+        help="Shape of an input with dynamic axes: NAME=1,3,224,224, once for each; the name may be left out.",
+    ),
+]
+Target = Annotated[str, Parameter(name="--target", validator=_known_chip, help="Chip: " + ", ".join(CHIPS) + ".")]
+ModelTarget = Annotated[
+    str | None,
+    Parameter(name="--target", validator=_known_chip, help="Chip; needed only when the file does not tell it."),
+]
+Arithmetic = Annotated[
+    Literal["silicon", "reference"],
+    Parameter(
+        name="--arithmetic",
+        help="silicon: the chip's vector unit with its lane widths; reference: C code with wide accumulators.",
+    ),
+]
+Backend = Annotated[
+    Literal["native", "numpy"] | None,
+    Parameter(name="--backend", help="Kernels: native (fast) or numpy; the fastest present by default."),
+]
+Json = Annotated[bool, Parameter(name="--json", help="Print one JSON object instead of text.", show_default=False)]
+
+
+def parse_shapes(texts: list[str] | None) -> dict[str, list[int]] | list[list[int]] | None:
+    """Shapes by input name, or in input order when names are missing; None without any."""
+    if not texts:
+        return None
+    pairs = [text.rpartition("=") for text in texts]
+    shapes = [(name, [int(size) for size in sizes.split(",")]) for name, _, sizes in pairs]
+    return dict(shapes) if all(name for name, _ in shapes) else [shape for _, shape in shapes]

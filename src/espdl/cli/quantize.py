@@ -1,0 +1,81 @@
+"""``espdl quantize``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+from cyclopts.types import PositiveInt
+
+from espdl.cli.options import FILE, InputShapes, Json, NetworkFile, OutputFile, Target, numbers, parse_shapes
+
+PER_CHANNEL = Parameter(validator=numbers)
+
+
+def command(
+    model: NetworkFile,
+    /,
+    *,
+    output: Annotated[OutputFile, Parameter(name=["--output", "-o"], help="The .espdl file to write.")],
+    target: Target,
+    calib: Annotated[str, Parameter(help="Calibration data: directory of pictures, .npy or .npz file, module:callable.")],
+    calib_steps: Annotated[PositiveInt, Parameter(help="Samples to use at most.")] = 32,
+    bits: Annotated[Literal[8, 16], Parameter(help="Of weights and activations.")] = 8,
+    setting: Annotated[Path | None, Parameter(help="Recipe: a TOML file of quantization settings.", validator=FILE)] = None,
+    test_values: Annotated[bool, Parameter(help="Embed an input and its outputs for espdl test.", show_default=False)] = False,
+    mean: Annotated[str, PER_CHANNEL, Parameter(help="Of pixels in 0..1, for all channels or each: 0.485,0.456,0.406.")] = "0",
+    std: Annotated[str, PER_CHANNEL, Parameter(help="Likewise; the network gets (pixel / 255 - mean) / std.")] = "1",
+    bgr: Annotated[bool, Parameter(help="Read picture files in blue, green, red order.", show_default=False)] = False,
+    input_shape: InputShapes = None,
+    json: Json = False,
+) -> int:
+    """Quantize an ONNX network to an .espdl file.
+
+    Calibration data are real inputs of the network. Picture files are resized
+    to its input; of more than --calib-steps, as many are taken at even
+    distances. Arrays hold one sample per entry of the first axis, in the
+    network's own order of axes; uint8 arrays for an input that takes pictures
+    are pixels, scaled by --mean and --std like picture files. An .npz file
+    holds one array per input, under its name. A callable returns an iterable
+    of samples or batches.
+
+    Writes OUT.espdl, OUT.info (the graph as text) and OUT.json (exponents),
+    each whole or not at all, runs the file on calibration samples, and prints
+    how close it comes to the float network.
+
+    Example: espdl quantize net.onnx -o net.espdl --target esp32s3 --calib photos/
+    """
+    from espdl.cli.output import print_facts, print_json
+    from espdl.progress import stage
+    from espdl.quantize.job import Job, run_job
+    from espdl.quantize.pictures import PictureOptions
+
+    pictures = PictureOptions(_floats(mean), _floats(std), bgr)
+    shapes = parse_shapes(input_shape)
+    with stage(f"quantizing {model.name}") as say:
+        result = run_job(Job(model, output, target, calib, calib_steps, bits, setting, test_values, pictures, shapes), say)
+    if json:
+        print_json(result.to_dict())
+        return 1 if result.test_passed is False else 0
+    facts = [
+        ("chip", f"{result.target}, {result.bits} bits"),
+        ("calibration", result.calibration),
+        ("file", f"{result.files[0]}, {result.file_bytes / 1024:.1f} KB (ONNX: {result.network_bytes / 1024:.1f} KB)"),
+        ("beside it", ", ".join(Path(file).name for file in result.files[1:])),
+        ("operators", str(result.operators)),
+        *(
+            (f"SNR of {name}", f"{decibels:.1f} dB against float, {result.compared} samples")
+            for name, decibels in result.snr_db.items()
+        ),
+    ]
+    if result.test_passed is not None:
+        facts.append(("embedded test", ("passed: " if result.test_passed else "FAILED: ") + result.test))
+    print_facts(facts)
+    for warning in result.warnings:
+        print(f"warning: {warning}")
+    return 1 if result.test_passed is False else 0
+
+
+def _floats(text: str) -> tuple[float, ...]:
+    return tuple(float(number) for number in text.split(","))

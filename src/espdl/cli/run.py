@@ -1,0 +1,80 @@
+"""``espdl run``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from espdl.cli.options import Arithmetic, Backend, InputFile, Json, ModelFile, ModelTarget, OutputFile
+
+
+def command(
+    model: ModelFile,
+    /,
+    *,
+    inputs: Annotated[InputFile, Parameter(help="An .npz file with one array per input, under the input's name.")],
+    outputs: Annotated[OutputFile, Parameter(help="The .npz file to write.")],
+    target: ModelTarget = None,
+    arithmetic: Arithmetic = "silicon",
+    backend: Backend = None,
+    all: Annotated[bool, Parameter(help="Write every intermediate tensor too.", show_default=False)] = False,
+    json: Json = False,
+) -> int:
+    """Run an .espdl file on arrays, bit for bit as the chip would.
+
+    An integer array of the input's own type is taken raw; a float array is
+    quantized with the input's exponent and the chip's rounding. Shapes are
+    those of the file, channels last: see espdl inspect. An array k times as
+    long on its first axis is k runs in a row without reset. What is written
+    are the last run's raw arrays in the runtime's layout, by name.
+
+    Example: espdl run digits.espdl --inputs in.npz --outputs out.npz
+    """
+    from espdl.cli.output import print_json, print_table
+    from espdl.dl import Model
+    from espdl.dl.arrays import load_arrays, save_arrays
+    from espdl.dl.series import count_steps, run_series
+    from espdl.progress import stage
+
+    arrays = load_arrays(inputs)
+    with stage(f"running {model.name}"):
+        network = Model(model, target=target, arithmetic=arithmetic, backend=backend)
+        results = run_series(network, arrays, network.variable_names if all else None)
+        save_arrays(outputs, results)
+    steps = count_steps(network, arrays)
+    exponents = {name: list(network.get_intermediate(name).exponent.data()) for name in results}
+    if json:
+        print_json(
+            {
+                "model": str(model),
+                "target": network.chip.name,
+                "target_source": network.target_source,
+                "arithmetic": arithmetic,
+                "backend": network.machine.kernels.name,
+                "runs": steps,
+                "warnings": network.warnings,
+                "outputs": str(outputs),
+                "tensors": {
+                    name: {"dtype": str(array.dtype), "shape": list(array.shape), "exponent": int(exponents[name][0])}
+                    for name, array in results.items()
+                },
+            }
+        )
+        return 0
+    print(
+        f"{model.name} on {network.chip.name} ({network.target_source}), {arithmetic} arithmetic, {network.machine.kernels.name} kernels"
+    )
+    rows = [
+        (name, str(array.dtype), str(list(array.shape)), "" if array.dtype.kind == "f" else str(exponents[name][0]))
+        for name, array in results.items()
+    ]
+    print_table(("tensor", "type", "shape", "exponent"), rows, right=("exponent",))
+    for warning in network.warnings:
+        print(f"warning: {warning}")
+    print(f"{_counted(steps, 'run')}, {_counted(len(results), 'tensor')} written to {outputs}")
+    return 0
+
+
+def _counted(count: int, word: str) -> str:
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"

@@ -1,0 +1,155 @@
+"""``espdl quantize`` and ``espdl check``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from espdl.dl import Model
+from tests.cli.conftest import Command
+
+
+@pytest.fixture
+def unsupported(tmp_path: Path) -> Path:
+    """A network with a node that no chip runs."""
+    nodes = [
+        helper.make_node("Relu", ["x"], ["y"], "first"),
+        helper.make_node("Det", ["y"], ["z"], "second"),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3, 3])],
+        [helper.make_tensor_value_info("z", TensorProto.FLOAT, [1])],
+    )
+    path = tmp_path / "unsupported.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)]), path)
+    return path
+
+
+def test_files_and_figures(espdl: Command, network: Path, calibration: Path, tmp_path: Path) -> None:
+    output = tmp_path / "sub/net.espdl"
+    result = espdl("quantize", network, "-o", output, "--target", "esp32p4", "--calib", calibration, "--test-values", "--json")
+    assert result.code == 0
+    found = result.json
+    assert found["target"] == "esp32p4"
+    assert found["samples"] == 6
+    assert set(found["files"]) == {str(output.with_suffix(suffix)) for suffix in (".espdl", ".info", ".json")}
+    assert found["files"][0] == str(output)
+    assert found["snr_db"]["logits"] > 10
+    assert found["test_passed"] is True
+    assert {path.name for path in output.parent.iterdir()} == {"net.espdl", "net.info", "net.json"}
+    assert Model(output).chip.name == "esp32p4"
+
+
+def test_text(espdl: Command, network: Path, calibration: Path, tmp_path: Path) -> None:
+    output = tmp_path / "net.espdl"
+    result = espdl("quantize", network, "-o", output, "--target", "c", "--calib", calibration, "--calib-steps", 3)
+    assert result.code == 0
+    for text in ("3 samples", "SNR of logits", "net.info", "c, 8 bits"):
+        assert text in result.out
+    assert espdl("test", output).code == 1, "no test values were asked for"
+
+
+def test_same_call_same_bytes(espdl: Command, network: Path, calibration: Path, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        espdl("quantize", network, "-o", tmp_path / f"{name}.espdl", "--target", "esp32s3", "--calib", calibration)
+    assert (tmp_path / "a.espdl").read_bytes() == (tmp_path / "b.espdl").read_bytes()
+
+
+def test_recipe_is_used(espdl: Command, network: Path, calibration: Path, tmp_path: Path) -> None:
+    (tmp_path / "recipe.toml").write_text('[quantize_activation_setting]\ncalib_algorithm = "minmax"\n')
+    for name, option in (("a", []), ("b", ["--setting", tmp_path / "recipe.toml"])):
+        result = espdl("quantize", network, "-o", tmp_path / f"{name}.espdl", "--target", "c", "--calib", calibration, *option)
+        assert result.code == 0
+    assert (tmp_path / "a.espdl").read_bytes() != (tmp_path / "b.espdl").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("recipe", "text"),
+    [("equalisation = true", "equalization"), ("tqt_optimization = true", "tqt_optimization"), ("x", "cannot be read")],
+)
+def test_recipe_that_cannot_be_followed(
+    espdl: Command, network: Path, calibration: Path, tmp_path: Path, recipe: str, text: str
+) -> None:
+    (tmp_path / "recipe.toml").write_text(recipe)
+    arguments = ["-o", tmp_path / "a.espdl", "--target", "c", "--calib", calibration, "--setting", tmp_path / "recipe.toml"]
+    result = espdl("quantize", network, *arguments)
+    assert result.code == 1
+    assert text in result.err
+    assert not (tmp_path / "a.espdl").exists()
+
+
+def test_failure_leaves_the_old_file(espdl: Command, network: Path, digits: Path, tmp_path: Path) -> None:
+    output = tmp_path / "net.espdl"
+    output.write_bytes(digits.read_bytes())
+    samples = np.zeros((3, 1, 8, 8), np.float32)
+    samples[2, 0, 4, 4] = np.nan
+    np.save(tmp_path / "nan.npy", samples)
+    result = espdl("quantize", network, "-o", output, "--target", "esp32s3", "--calib", tmp_path / "nan.npy")
+    assert result.code == 1
+    assert "NaN" in result.err
+    assert output.read_bytes() == digits.read_bytes()
+    assert {path.name for path in tmp_path.iterdir()} == {"net.espdl", "nan.npy"}
+
+
+@pytest.mark.parametrize("calibration", ["nowhere/", "nowhere.npy", "nowhere:function", "README"])
+def test_missing_calibration_data(espdl: Command, network: Path, tmp_path: Path, calibration: str) -> None:
+    result = espdl("quantize", network, "-o", tmp_path / "a.espdl", "--target", "c", "--calib", calibration)
+    assert result.code == 1
+    assert "calibration" in result.err
+
+
+def test_scales_out_of_range(espdl: Command, network: Path, calibration: Path, tmp_path: Path) -> None:
+    arguments = ["quantize", network, "-o", tmp_path / "a.espdl", "--target", "c", "--calib", calibration]
+    assert "divide by 255" in espdl(*arguments, "--mean", "127.5").err
+    assert espdl(*arguments, "--std", "a,b").code == 2
+
+
+def test_unsupported_network_is_refused_before_work(espdl: Command, unsupported: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.ones((2, 1, 3, 3), np.float32))
+    result = espdl("quantize", unsupported, "-o", tmp_path / "a.espdl", "--target", "c", "--calib", tmp_path / "x.npy")
+    assert result.code == 1
+    assert "'second'" in result.err
+    assert "Det" in result.err
+
+
+def test_check(espdl: Command, network: Path, unsupported: Path) -> None:
+    fine = espdl("check", network, "--target", "esp32s3")
+    assert fine.code == 0
+    assert "can run on esp32s3" in fine.out
+    assert max(map(len, fine.out.splitlines())) <= 100
+    bad = espdl("check", unsupported, "--target", "esp32s3")
+    assert bad.code == 1
+    assert "cannot run on esp32s3" in bad.out
+    found = espdl("check", unsupported, "--target", "esp32s3", "--json")
+    assert found.code == 1
+    assert found.json["runs"] is False
+    statuses = {node["name"]: node["status"] for node in found.json["nodes"]}
+    assert statuses == {"first": "supported", "second": "unsupported"}
+
+
+def test_dynamic_shapes_are_frozen(espdl: Command, tmp_path: Path) -> None:
+    graph = helper.make_graph(
+        [helper.make_node("Relu", ["x"], ["y"], "relu")],
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 3, "height", "width"])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", 3, "height", "width"])],
+    )
+    path = tmp_path / "dynamic.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)]), path)
+    refused = espdl("check", path, "--target", "c")
+    assert refused.code == 1
+    assert "'x'" in refused.err
+    for shape in ("x=1,3,8,8", "1,3,8,8"):
+        assert espdl("check", path, "--target", "c", "--input-shape", shape).code == 0
+
+
+def test_check_of_a_file_that_is_no_network(espdl: Command, digits: Path) -> None:
+    result = espdl("check", digits, "--target", "c")
+    assert result.code == 1
+    assert "digits.espdl" in result.err
