@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +11,11 @@ import onnx_ir as ir
 import pytest
 
 from espdl.chips import CHIPS, get_chip
-from espdl.dl.module.base import MODULE_TYPES, Module
+from espdl.dl.module.base import MODULE_TYPES, NOT_YET, Module
 from espdl.errors import EspdlError
-from espdl.quantize.check import NodeVerdict, check_network, check_prepared, require_supported
+from espdl.quantize.check import NodeVerdict, check_network, require_supported
 from espdl.quantize.facts import node_facts
 from espdl.quantize.importer import load_network
-from espdl.quantize.pipeline import prepare
 from tests.quantize.graphs import network, op, weights
 
 X = {"x": [1, 4, 6, 5]}
@@ -93,13 +93,33 @@ def test_idle_nodes_are_removed() -> None:
 def test_require_supported_lists_every_node_at_once() -> None:
     source = network([op("Softplus", "x", "a"), op("Mish", "a", "b"), op("Tanh", "b", "y")], X)
     with pytest.raises(EspdlError) as caught:
-        require_supported(check_network(load_network(source), get_chip("c")))
+        require_supported(check_network(load_network(source), get_chip("c")), get_chip("c"))
     text = str(caught.value)
-    assert "2 nodes" in text
+    assert "2 nodes of the network cannot run on c" in text
     assert "Softplus 'Softplus_a'" in text
     assert "Mish 'Mish_b'" in text
     assert "Tanh" not in text
-    require_supported(check_network(load_network(network([op("Tanh", "x", "y")], X)), get_chip("c")))
+    require_supported(check_network(load_network(network([op("Tanh", "x", "y")], X)), get_chip("c")), get_chip("c"))
+
+
+def test_of_many_unsupported_nodes_the_first_are_listed() -> None:
+    names = ["x", *"abcdefghij", "y"]
+    source = network([op("Softplus", one, other) for one, other in pairwise(names)], X)
+    with pytest.raises(EspdlError, match=r"11 nodes of the network(.|\n)*and 3 more: espdl check lists every node"):
+        require_supported(check_network(load_network(source), get_chip("c")), get_chip("c"))
+
+
+def test_the_chip_is_not_blamed_for_an_operator_that_only_this_version_lacks() -> None:
+    shapes = {"w": weights(1, 12, 4), "r": weights(1, 12, 4)}
+    nodes = [op("GRU", "x w r", "h", hidden_size=4), op("Identity", "h", "y")]
+    verdict = verdicts(network(nodes, {"x": [5, 1, 4]}, shapes))["GRU_h"]
+    assert verdict.status == ("supported" if "GRU" in MODULE_TYPES else "unsupported")
+    assert "on the chip" not in verdict.detail
+    assert "GRU" in MODULE_TYPES or verdict.detail.startswith("ESP-DL runs GRU, this version of espdl does not yet")
+
+
+def test_no_operator_is_both_there_and_missing() -> None:
+    assert not NOT_YET & MODULE_TYPES.keys()
 
 
 def test_an_operator_of_the_users_own_is_supported() -> None:
@@ -149,7 +169,7 @@ def test_every_network_runs(conformance: Path, name: str, export: str) -> None:
     model = load_network(conformance / "networks" / name / f"{name}_{export}.onnx")
     for target in ("c", "esp32s3", "esp32p4"):
         found = check_network(model, get_chip(target))
-        require_supported(found)
+        require_supported(found, get_chip(target))
         assert len(found) == len(list(model.graph))
 
 
@@ -180,8 +200,3 @@ def test_a_setting_that_keeps_what_the_chip_lacks() -> None:
 
     model = load_network(network([op("ConvTranspose", "x w", "y")], X, {"w": weights(4, 2, 3, 3)}))
     assert check_network(model, get_chip("c"), Setting())[0].status == "unsupported"
-
-
-def test_check_of_a_prepared_network() -> None:
-    model = prepare(load_network(network([op("Sigmoid", "x", "s"), op("Mul", "s x", "y")], X)), get_chip("c"))
-    assert [(verdict.op_type, verdict.status) for verdict in check_prepared(model)] == [("Swish", "supported")]

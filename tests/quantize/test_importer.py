@@ -281,7 +281,7 @@ class TestShapes:
             ({"x": [2, 4, 6, 5]}, "dimension 0 is fixed to 1"),
             ({"x": [1, 4, 0, 5]}, "is not a shape"),
             ({"x": "abcd"}, "is not a shape"),
-            ([[1, 4, 6, 5], [1]], "2 input shapes are given for 1 inputs"),
+            ([[1, 4, 6, 5], [1]], "2 input shapes given for 1 input"),
         ],
     )
     def test_wrong_shapes(self, shapes: object, message: str) -> None:

@@ -36,6 +36,7 @@ def command(
     from espdl.demo.drawing import save_picture, text_drawing
     from espdl.demo.pipeline import run_demo
     from espdl.progress import stage
+    from espdl.wording import kilobytes
 
     with stage(f"digits on {target}") as shown:
         result, answers, model = run_demo(target, output, backend, shown)
@@ -54,7 +55,7 @@ def command(
             ("int8 accuracy", f"{result.int8_accuracy:.2%}"),
             ("same answer", f"{result.agreement:.2%}, logits at {result.snr_db:.1f} dB"),
             ("embedded test", ("passed: " if passed else "FAILED: ") + result.embedded_test),
-            ("file", f"{result.file}, {result.espdl_bytes / 1024:.1f} KB (ONNX: {result.onnx_bytes / 1024:.1f} KB)"),
+            ("file", f"{result.file}, {kilobytes(result.espdl_bytes)} (ONNX: {kilobytes(result.onnx_bytes)})"),
             ("picture", str(picture)),
             (
                 "time on this PC",

@@ -18,6 +18,7 @@ def command(model: ModelFile, /, *, target: ModelTarget = None, json: Json = Fal
     """
     from espdl.cli.output import COLUMNS, print_facts, print_json, print_table
     from espdl.report.inspection import feeding_text, inspect_file, python_example
+    from espdl.wording import counted, kilobytes
 
     found = inspect_file(model, target)
     if json:
@@ -26,9 +27,9 @@ def command(model: ModelFile, /, *, target: ModelTarget = None, json: Json = Fal
     metadata = [(f"metadata {key}", value) for key, value in found.metadata.items()]
     print_facts(
         [
-            ("file", f"{found.file}, {found.file_bytes / 1024:.1f} KB, {found.format}"),
+            ("file", f"{found.file}, {kilobytes(found.file_bytes)}, {found.format}"),
             *(
-                [("package", f"{len(found.package)} models: {', '.join(found.package)}; the first is shown")]
+                [("package", f"{counted(len(found.package), 'model')}: {', '.join(found.package)}; the first is shown")]
                 if found.package
                 else []
             ),
@@ -38,7 +39,7 @@ def command(model: ModelFile, /, *, target: ModelTarget = None, json: Json = Fal
             ("chip", f"{found.target} ({found.target_source})" if found.target else found.target_source),
             ("operators", f"{found.nodes}: " + ", ".join(f"{count} {name}" for name, count in found.operators.items())),
             ("arithmetic", ", ".join(f"{count} {name}" for name, count in found.quant_types.items())),
-            ("parameters", f"{found.parameters} tensors, {found.parameter_bytes / 1024:.1f} KB"),
+            ("parameters", f"{counted(found.parameters, 'tensor')}, {kilobytes(found.parameter_bytes)}"),
             ("test values", ", ".join(found.test_outputs) or "none"),
         ]
     )

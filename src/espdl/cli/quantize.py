@@ -50,6 +50,7 @@ def command(
     from espdl.progress import stage
     from espdl.quantize.job import Job, run_job
     from espdl.quantize.pictures import PictureOptions
+    from espdl.wording import counted, kilobytes
 
     pictures = PictureOptions(_floats(mean), _floats(std), bgr)
     shapes = parse_shapes(input_shape)
@@ -61,11 +62,11 @@ def command(
     facts = [
         ("chip", f"{result.target}, {result.bits} bits"),
         ("calibration", result.calibration),
-        ("file", f"{result.files[0]}, {result.file_bytes / 1024:.1f} KB (ONNX: {result.network_bytes / 1024:.1f} KB)"),
+        ("file", f"{result.files[0]}, {kilobytes(result.file_bytes)} (ONNX: {kilobytes(result.network_bytes)})"),
         ("beside it", ", ".join(Path(file).name for file in result.files[1:])),
         ("operators", str(result.operators)),
         *(
-            (f"SNR of {name}", f"{decibels:.1f} dB against float, {result.compared} samples")
+            (f"SNR of {name}", f"{decibels:.1f} dB against float, {counted(result.compared, 'sample')}")
             for name, decibels in result.snr_db.items()
         ),
     ]

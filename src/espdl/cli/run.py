@@ -36,6 +36,7 @@ def command(
     from espdl.dl.arrays import load_arrays, save_arrays
     from espdl.dl.series import count_steps, run_series
     from espdl.progress import stage
+    from espdl.wording import counted
 
     arrays = load_arrays(inputs)
     with stage(f"running {model.name}"):
@@ -72,9 +73,5 @@ def command(
     print_table(("tensor", "type", "shape", "exponent"), rows, right=("exponent",))
     for warning in network.warnings:
         print(f"warning: {warning}")
-    print(f"{_counted(steps, 'run')}, {_counted(len(results), 'tensor')} written to {outputs}")
+    print(f"{counted(steps, 'run')}, {counted(len(results), 'tensor')} written to {outputs}")
     return 0
-
-
-def _counted(count: int, word: str) -> str:
-    return f"{count} {word}" if count == 1 else f"{count} {word}s"

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from espdl.demo.pipeline import Answers, DemoResult
+from espdl.wording import kilobytes
 
 SHADES = " ░▒▓█"
 PER_ROW = 5
@@ -69,7 +70,7 @@ def save_picture(path: Path, result: DemoResult, answers: Answers) -> None:
 def _summary(result: DemoResult) -> str:
     return (
         f"{result.test_images} held-out images: float {result.float_accuracy:.1%}, int8 {result.int8_accuracy:.1%}, "
-        f"same answer {result.agreement:.1%}.  File {result.espdl_bytes / 1024:.1f} KB."
+        f"same answer {result.agreement:.1%}.  File {kilobytes(result.espdl_bytes)}."
     )
 
 

@@ -24,6 +24,7 @@ from espdl.dtypes import Arithmetic, ModelLocation, RuntimeMode
 from espdl.errors import EspdlError
 from espdl.fbs import FbsLoader, FbsModel
 from espdl.tensor import TensorBase
+from espdl.wording import at_node
 
 
 class Model(Profiling):
@@ -148,7 +149,7 @@ class Model(Profiling):
                 return lambda: module.forward(self._context, RuntimeMode.SINGLE_CORE)
             return module.bind(inputs, outputs, self._context.machine)
         except EspdlError as error:
-            raise error.at(f"node {module.name!r} ({module.op_type})") from None
+            raise error.at(at_node(module.name, module.op_type)) from None
 
     def _input_tensor(self, name: str, input_shapes: Mapping[str, Sequence[int]]) -> TensorBase:
         tensor = self._context.get_tensor(name)

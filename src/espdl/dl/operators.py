@@ -10,6 +10,7 @@ from espdl.dl.module.base import Module
 from espdl.dl.module.creator import ModuleCreator
 from espdl.errors import EspdlError
 from espdl.fbs import FbsModel
+from espdl.wording import at_node
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ def create_operators(fbs_model: FbsModel, context: ModelContext) -> Iterator[Ope
         while produces and not produces[-1]:
             produces.pop()
         if "" in produces:
-            place = f"node {node_name!r} ({node.op_type})"
+            place = at_node(node_name, node.op_type)
             raise EspdlError(f"output {produces.index('')} is omitted before one that is not", where=place)
         module.m_outputs_index = [context.add_tensor(name) for name in produces]
         yield Operator(module, tuple(produces))

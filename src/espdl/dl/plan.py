@@ -17,6 +17,7 @@ from espdl.dl.hazards import find_hazards
 from espdl.dtypes import DType, Inplace
 from espdl.errors import EspdlError
 from espdl.tensor import TensorBase
+from espdl.wording import at_node, counted
 
 MAX_ARENA_BYTES = 256 << 20
 """Larger plans are refused: no chip has such memory, and a damaged file must not make this machine reserve it."""
@@ -167,7 +168,7 @@ def life_times(graph: PlanGraph) -> dict[str, TensorInfo]:
         try:
             _add_node(graph, node, step, infos, wanted, outputs)
         except EspdlError as error:
-            raise error.at(f"node {node.name!r} ({node.op_type})" if node.op_type else f"node {node.name!r}") from None
+            raise error.at(at_node(node.name, node.op_type)) from None
     return {name: infos[name] for name in graph.variables if name in infos}
 
 
@@ -238,7 +239,7 @@ def _output_shapes(node: PlanNode, input_shapes: list[Shape]) -> list[Shape]:
             f"inputs of shapes {input_shapes} do not fit the operator", why=str(error) or type(error).__name__
         ) from error
     if len(shapes) != len(node.outputs):
-        raise EspdlError(f"the operator makes {len(shapes)} outputs, the node names {len(node.outputs)}")
+        raise EspdlError(f"the operator makes {counted(len(shapes), 'output')}, the node names {len(node.outputs)}")
     return shapes
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from espdl.dtypes import DType
 from espdl.tensor import TensorBase
+from espdl.wording import counted
 
 
 @dataclass(frozen=True)
@@ -52,8 +53,9 @@ class TestResult:
         if not self.passed:
             return "; ".join(check.reason for check in self.outputs if not check.passed)
         off_by_one = sum(check.off_by_one for check in self.outputs)
-        note = f", {off_by_one} int16 values off by one" if off_by_one else ""
-        return f"{len(self.outputs)} outputs, {sum(check.size for check in self.outputs)} values equal{note}"
+        note = f", {counted(off_by_one, 'int16 value')} off by one" if off_by_one else ""
+        values = counted(sum(check.size for check in self.outputs), "value")
+        return f"{counted(len(self.outputs), 'output')}, {values} equal{note}"
 
 
 def tolerance(dtype: DType) -> float:

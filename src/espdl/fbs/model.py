@@ -14,6 +14,7 @@ from espdl.fbs.reader import read_model
 from espdl.fbs.text import info_text
 from espdl.fbs.validate import validate_model
 from espdl.tensor import TensorBase
+from espdl.wording import at_node
 
 _REQUIRED: Any = object()
 _Named = TypeVar("_Named")
@@ -130,9 +131,7 @@ class FbsModel:
                 break
         else:
             if default is _REQUIRED:
-                raise EspdlError(
-                    f"there is no attribute {attribute_name!r}", where=self._where(f"node {node_name!r} ({node.op_type})")
-                )
+                raise EspdlError(f"there is no attribute {attribute_name!r}", where=self._where(at_node(node_name, node.op_type)))
             return default
         value = self.attribute_value(attribute)
         if as_type is None or (isinstance(as_type, type) and type(value) is as_type):
@@ -141,7 +140,7 @@ class FbsModel:
             return as_type.parse(value)
         raise EspdlError(
             f"attribute {attribute_name!r} is {type(value).__name__}, not {as_type.__name__}",
-            where=self._where(f"node {node_name!r} ({node.op_type})"),
+            where=self._where(at_node(node_name, node.op_type)),
         )
 
     def attribute_value(self, attribute: records.Attribute) -> Any:

@@ -9,6 +9,7 @@ from math import prod
 from espdl.dtypes import DType
 from espdl.errors import EspdlError
 from espdl.fbs.records import Graph, Model, Node
+from espdl.wording import at_node
 
 MAX_VALUE_BYTES = 1 << 28
 """No chip has as much memory: a variable that asks for more is a lie about its shape, and is refused before anything is allocated."""
@@ -62,7 +63,9 @@ def _check_values(graph: Graph) -> None:
     for node in graph.node:
         for name in node.output:
             if name and name not in types:
-                raise EspdlError(f"output {name!r} has no value_info, so its type is not known", where=_where(node))
+                raise EspdlError(
+                    f"output {name!r} has no value_info, so its type is not known", where=at_node(node.name, node.op_type)
+                )
 
 
 def _check_exponents(exponents: tuple[int, ...], shape: tuple[int, ...], where: str) -> None:
@@ -77,7 +80,7 @@ def _check_order(graph: Graph, known: set[str]) -> None:
     for node in graph.node:
         for name in node.output:
             if name in produced_by or name in known:
-                raise EspdlError(f"output {name!r} already has a producer", where=_where(node))
+                raise EspdlError(f"output {name!r} already has a producer", where=at_node(node.name, node.op_type))
             if name:
                 produced_by[name] = node
     ready = set(known)
@@ -86,7 +89,8 @@ def _check_order(graph: Graph, known: set[str]) -> None:
             if name and name not in ready:
                 if name not in produced_by:
                     raise EspdlError(
-                        f"input {name!r} is missing: no constant, graph input or node provides it", where=_where(node)
+                        f"input {name!r} is missing: no constant, graph input or node provides it",
+                        where=at_node(node.name, node.op_type),
                     )
                 raise _order_error(graph, produced_by, node, name)
         ready.update(node.output)
@@ -103,10 +107,14 @@ def _order_error(graph: Graph, produced_by: dict[str, Node], node: Node, name: s
     except CycleError as error:
         cycle = error.args[1]
         shown = " -> ".join(cycle if len(cycle) <= 6 else [*cycle[:3], "...", *cycle[-2:]])
-        return EspdlError("the graph is cyclic", where=_where(node), why=f"each of these nodes needs the one before: {shown}")
+        return EspdlError(
+            "the graph is cyclic",
+            where=at_node(node.name, node.op_type),
+            why=f"each of these nodes needs the one before: {shown}",
+        )
     return EspdlError(
         "the nodes are not in running order",
-        where=_where(node),
+        where=at_node(node.name, node.op_type),
         why=f"input {name!r} comes from node {produced_by[name].name!r}, which stands after it",
     )
 
@@ -115,8 +123,6 @@ def _check_tables(graph: Graph, constants: set[str]) -> None:
     for node in graph.node:
         for attribute in node.attribute:
             if attribute.name == "lut" and isinstance(attribute.value, str) and attribute.value not in constants:
-                raise EspdlError(f"table {attribute.value!r} is missing: there is no such constant", where=_where(node))
-
-
-def _where(node: Node) -> str:
-    return f"node {node.name!r} ({node.op_type})"
+                raise EspdlError(
+                    f"table {attribute.value!r} is missing: there is no such constant", where=at_node(node.name, node.op_type)
+                )

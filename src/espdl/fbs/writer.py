@@ -20,6 +20,7 @@ from espdl.dtypes import DType
 from espdl.errors import EspdlError
 from espdl.fbs.generated import schema
 from espdl.fbs.records import Attribute, AttributeValue, Graph, Model, Node, Tensor, ValueInfo
+from espdl.wording import at_node
 
 _BLOCK = 16
 _Item = TypeVar("_Item")
@@ -94,7 +95,7 @@ class _Writer:
 
     def node(self, node: Node) -> int:
         builder = self.builder
-        with _at(f"node {node.name!r} ({node.op_type})"):
+        with _at(at_node(node.name, node.op_type)):
             attributes = self.each(sorted(node.attribute, key=lambda a: a.name), self.attribute)
             inputs, outputs = self.each(node.input, self.string), self.each(node.output, self.string)
             name, op_type = self.string(node.name), self.string(node.op_type)

@@ -16,7 +16,7 @@ from espdl.chips import DEFAULT_TARGET
 from espdl.dl.model import Model
 from espdl.errors import EspdlError
 from espdl.fbs import records
-from espdl.quantize.check import check_network
+from espdl.quantize.check import check_network, require_supported
 from espdl.quantize.dataloader import samples_of
 from espdl.quantize.export import ExportOptions, build_record, file_bytes, write_files
 from espdl.quantize.graph import QuantGraph
@@ -30,6 +30,7 @@ from espdl.quantize.setting_check import check_setting
 from espdl.quantize.snr import IntegerRun, output_snr
 from espdl.quantize.tables import DEFAULT_STEP, LoweringOptions
 from espdl.quantize.test_values import with_test_values
+from espdl.wording import counted
 
 Sample = Mapping[str, NDArray]
 KEPT_SAMPLES = 8
@@ -77,7 +78,7 @@ class QuantizedModel:
 
     def report(self) -> str:
         """How close the integer run is to the float network on the first calibration samples, and what a user should know; as text."""
-        lines = [f"Integer run against the float network, {len(self.samples)} calibration samples:"]
+        lines = [f"Integer run against the float network, {counted(len(self.samples), 'calibration sample')}:"]
         lines += [f"  {name}: {decibels:.1f} dB" for name, decibels in self.snr(self.samples).items()]
         return "\n".join(lines + [f"  note: {warning}" for warning in self.warnings])
 
@@ -126,7 +127,7 @@ def quantize(
     check_platform(platform)
     check_setting(setting)
     loaded = load_network(network, input_shapes)
-    _require_support(loaded, platform)
+    require_supported(check_network(loaded, platform.chip, setting), platform.chip)
     samples = samples_of(calibration, loaded, calib_steps, collate_fn)
     model = prepare(loaded, platform.chip, setting)
     given = [] if test_inputs is None else [next(samples_of([test_inputs], loaded))]
@@ -148,18 +149,6 @@ def check_platform(platform: TargetPlatform) -> None:
     if platform.is_float or platform.weight_bits != platform.activation_bits or platform.high_precision:
         raise EspdlError(
             f"quantization for {platform.name} is not supported", hint="use 8 or 16 bits for weights and activations"
-        )
-
-
-def _require_support(model: ir.Model, platform: TargetPlatform) -> None:
-    bad = [verdict for verdict in check_network(model, platform.chip) if verdict.status == "unsupported"]
-    if bad:
-        lines = [f"{v.name!r} ({v.op_type}): {v.detail}" for v in bad[:8]]
-        more = f" and {len(bad) - 8} more" if len(bad) > 8 else ""
-        raise EspdlError(
-            f"{len(bad)} nodes of the network cannot run on {platform.chip.name}{more}",
-            why="; ".join(lines),
-            hint=next((v.remedy for v in bad if v.remedy), "espdl check lists every node"),
         )
 
 

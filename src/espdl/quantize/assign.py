@@ -16,6 +16,7 @@ from espdl.quantize.passes.tools import constant
 from espdl.quantize.platform import TargetPlatform
 from espdl.quantize.setting import QuantizationSetting
 from espdl.quantize.setting_check import check_layer_names
+from espdl.wording import at_node
 
 QUANT_TYPES = {0: QuantType.FLOAT32, 8: QuantType.SYMM_8BIT, 16: QuantType.SYMM_16BIT}
 
@@ -132,7 +133,7 @@ def _parameter_info(graph: QuantGraph, node: ir.Node, index: int, array: np.ndar
     bits = graph.bits[name]
     value_name = node.inputs[index].name or ""  # type: ignore[union-attr]  # the caller has the value
     if not np.isfinite(array).all():
-        raise EspdlError(f"constant {value_name!r} holds NaN or infinite values", where=f"node {name!r} ({node.op_type})")
+        raise EspdlError(f"constant {value_name!r} holds NaN or infinite values", where=at_node(name, node.op_type))
     if rules.computing and index == 2:
         return QuantInfo(value_name, graph.chip.export_bias_bits(bits), Role.BIAS)
     axis = None

@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from espdl.errors import EspdlError
+from espdl.progress import track
 from espdl.quantize.float_run import FloatRun, first_bad_node
 from espdl.quantize.graph import QuantGraph, QuantInfo, Role
 from espdl.quantize.observers import Observer, create_observer
 from espdl.quantize.parameters import to_integers, to_reals
 from espdl.quantize.passes.tools import constant
-from espdl.progress import track
+from espdl.wording import at_node
 
 Sample = Mapping[str, NDArray]
 
@@ -101,7 +102,7 @@ def _is_finite(array: NDArray) -> bool:
 
 def _not_finite(graph: QuantGraph, sample: Sample, count: int) -> EspdlError:
     node = first_bad_node(graph.model, sample)
-    where = f"node {node.name!r} ({node.op_type})" if node is not None else ""
+    where = at_node(node.name, node.op_type) if node is not None else ""
     return EspdlError(
         f"the float network puts out NaN or infinite values for calibration sample {count}",
         where=where,

@@ -31,6 +31,7 @@ from espdl.quantize.pictures import (
     read_picture,
     takes_pictures,
 )
+from espdl.wording import counted
 
 Shapes = Mapping[str, tuple[int, ...]]
 Sample = dict[str, NDArray]
@@ -110,7 +111,9 @@ def _from_directory(path: Path, shapes: Shapes, steps: int, options: PictureOpti
     if len(files) > steps:
         files = [files[index * len(files) // steps] for index in range(steps)]
     return CalibrationData(
-        len(files), f"{len(files)} pictures of {path}", lambda: ({name: read_picture(file, shape, options)} for file in files)
+        len(files),
+        f"{counted(len(files), 'picture')} of {path}",
+        lambda: ({name: read_picture(file, shape, options)} for file in files),
     )
 
 
@@ -168,7 +171,7 @@ def _from_arrays(arrays: dict[str, NDArray], where: str, shapes: Shapes, steps: 
         for index in range(count):
             yield {name: readers[name](stack[index]) for name, stack in stacks.items()}
 
-    return CalibrationData(count, f"{count} samples of {where}", samples)
+    return CalibrationData(count, f"{counted(count, 'sample')} of {where}", samples)
 
 
 def _as_numbers(values: NDArray) -> NDArray:
@@ -215,7 +218,7 @@ def _from_callable(module_name: str, name: str, shapes: Shapes, steps: int) -> C
     count = sum(1 for _ in samples())
     if count == 0:
         raise EspdlError("the calibration data are empty", where=where)
-    return CalibrationData(count, f"{count} samples of {where}", samples)
+    return CalibrationData(count, f"{counted(count, 'sample')} of {where}", samples)
 
 
 def _batches_to_samples(batches: Iterable[Any], shapes: Shapes, where: str) -> Iterator[Sample]:

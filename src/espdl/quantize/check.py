@@ -10,15 +10,19 @@ import onnx_ir as ir
 
 import espdl.dl.module  # noqa: F401  # defines the operators
 from espdl.chips import Chip
-from espdl.dl.module.base import MODULE_TYPES
+from espdl.dl.module.base import MODULE_TYPES, NOT_YET
 from espdl.dtypes import QuantType
 from espdl.errors import EspdlError
 from espdl.quantize.facts import node_facts
 from espdl.quantize.passes.infer import describe
 from espdl.quantize.pipeline import prepare
 from espdl.quantize.provenance import Region, regions
+from espdl.wording import counted
 
 Status = Literal["supported", "limited", "decomposed", "unsupported"]
+
+LISTED_NODES = 8
+"""Nodes that an error names at most."""
 
 _REMEDIES = {
     "InstanceNormalization": "use BatchNormalization or LayerNormalization",
@@ -30,7 +34,6 @@ _REMEDIES = {
     "Celu": "use Elu",
     "Where": "multiply by a mask of 0 and 1, or add a constant mask",
     "Einsum": "write it as MatMul, Transpose and Reshape",
-    "RNN": "use GRU or LSTM",
     "GridSample": "warp the image before the network",
 }
 _AFTERWARDS = frozenset(
@@ -79,23 +82,19 @@ def check_network(model: ir.Model, chip: Chip, setting: Any = None) -> list[Node
     ]
 
 
-def check_prepared(model: ir.Model) -> list[NodeVerdict]:
-    """One verdict per node of a prepared network, in execution order."""
-    return [_judge(node) for node in model.graph]
-
-
-def require_supported(verdicts: Iterable[NodeVerdict]) -> None:
-    """Raises one :class:`EspdlError` that lists every unsupported node with its reason and remedy; returns where there is none."""
+def require_supported(verdicts: Iterable[NodeVerdict], chip: Chip) -> None:
+    """Raises one :class:`EspdlError` that lists the unsupported nodes with their reasons and remedies; returns where there is none."""
     bad = [verdict for verdict in verdicts if verdict.status == "unsupported"]
     if not bad:
         return
     lines = [
         f"\n  {verdict.op_type} {verdict.name!r}: {verdict.detail}" + (f"; {verdict.remedy}" if verdict.remedy else "")
-        for verdict in bad
+        for verdict in bad[:LISTED_NODES]
     ]
-    count = "1 node" if len(bad) == 1 else f"{len(bad)} nodes"
+    if len(bad) > LISTED_NODES:
+        lines.append(f"\n  and {len(bad) - LISTED_NODES} more: espdl check lists every node")
     raise EspdlError(
-        f"{count} of the network cannot run on the chip:" + "".join(lines),
+        f"{counted(len(bad), 'node')} of the network cannot run on {chip.name}:" + "".join(lines),
         hint="change these layers, or end the network before them and compute the rest in the program around it",
     )
 
@@ -107,6 +106,8 @@ def _judge(node: ir.Node) -> NodeVerdict:
     chain = describe(node).partition(", ")[2]
     if module is None:
         reason = f"there is no operator {op_type} on the chip"
+        if op_type in NOT_YET and not node.domain:
+            reason = f"ESP-DL runs {op_type}, this version of espdl does not yet"
         if node.domain:
             reason += f" (domain {node.domain})"
         return NodeVerdict(name, op_type, "unsupported", _join(reason, chain), _remedy(op_type))

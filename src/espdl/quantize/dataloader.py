@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from espdl.errors import EspdlError
 from espdl.quantize.passes.tools import shape_of
+from espdl.wording import counted
 
 Sample = dict[str, NDArray]
 
@@ -107,7 +108,9 @@ def _by_name(batch: Any, names: list[str]) -> Mapping[str, Any]:
         if len(batch) == len(names):
             return dict(zip(names, batch, strict=True))
         hint = "collate_fn=lambda batch: batch[0] takes the first" if len(names) == 1 else "give one array per input"
-        raise EspdlError(f"the batch is a list of {len(batch)} arrays, the network has {len(names)} inputs", hint=hint)
+        raise EspdlError(
+            f"the batch is a list of {counted(len(batch), 'array')}, the network has {counted(len(names), 'input')}", hint=hint
+        )
     if len(names) != 1:
         raise EspdlError(f"the batch is one array, the network has {len(names)} inputs", hint="give a list or a mapping by name")
     return {names[0]: batch}

@@ -12,6 +12,7 @@ from espdl.errors import EspdlError
 from espdl.quantize.assign import module_of
 from espdl.quantize.graph import QuantGraph, QuantInfo, Role
 from espdl.quantize.passes.tools import constant
+from espdl.wording import at_node
 
 ROUNDS = 64
 LARGEST_SHIFT = 24
@@ -36,7 +37,7 @@ def ensure_headroom(graph: QuantGraph) -> None:
         node = next(node for node in graph.nodes() if _fit(graph, node))
         raise EspdlError(
             "no exponents fit its input, weights and output together",
-            where=f"node {node.name!r} ({node.op_type})",
+            where=at_node(node.name, node.op_type),
             hint="run it in 16 bits: dispatching_table.append(name, get_target_platform(target, 16))",
         )
     roots = {id(info.root): info for info in graph.produced.values() if info.has_exponents}

@@ -5,13 +5,13 @@ A name that does not exist, and a value that nothing acts upon, raise :class:`Es
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from typing import Any
 
 from espdl.errors import EspdlError
 from espdl.quantize.platform import TargetPlatform
+from espdl.wording import nearest
 
 
 @dataclass
@@ -21,10 +21,9 @@ class SettingGroup:
     def __setattr__(self, name: str, value: Any) -> None:
         names = [f.name for f in fields(self)]
         if name not in names:
-            near = difflib.get_close_matches(name, names, 3)
             raise EspdlError(
                 f"there is no setting {name!r} in {type(self).__name__}",
-                hint=" or ".join(near) if near else "one of " + ", ".join(names),
+                hint=nearest(name, names) or "one of " + ", ".join(names),
             )
         object.__setattr__(self, name, value)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from espdl.errors import EspdlError
 from espdl.quantize.observers import OBSERVERS
 from espdl.quantize.setting import GraphFormatSetting, QuantizationSetting
+from espdl.wording import nearest
 
 
 @dataclass(frozen=True)
@@ -82,5 +82,4 @@ def check_layer_names(names: Iterable[str], known: Iterable[str], where: str) ->
     layers = list(known)
     for name in names:
         if name not in layers:
-            near = difflib.get_close_matches(name, layers, 3, 0.4)
-            raise EspdlError(f"the network has no layer {name!r}", where=where, hint=" or ".join(near) if near else "")
+            raise EspdlError(f"the network has no layer {name!r}", where=where, hint=nearest(name, layers))

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from espdl.dl.model import Model
 from espdl.dtypes import Arithmetic
+from espdl.progress import track
 from espdl.quantize.float_run import FloatRun
 from espdl.quantize.graph import QuantGraph
 from espdl.quantize.lower import Lowered
-from espdl.progress import track
 from espdl.quantize.test_values import from_file, to_file
 
 Sample = Mapping[str, NDArray]

@@ -11,6 +11,7 @@ from typing import Any
 from espdl.chips import get_chip
 from espdl.quantize.check import NodeVerdict, check_network
 from espdl.quantize.importer import load_network
+from espdl.wording import counted
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class SupportReport:
     def summary(self) -> str:
         counts = ", ".join(f"{count} {status}" for status, count in self.counts.items())
         verdict = f"the network can run on {self.target}" if self.runs else f"the network cannot run on {self.target}"
-        return f"{len(self.verdicts)} nodes: {counts or 'none'}: {verdict}"
+        return f"{counted(len(self.verdicts), 'node')}: {counts or 'none'}: {verdict}"
 
     def to_dict(self) -> dict[str, Any]:
         return {

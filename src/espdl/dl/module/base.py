@@ -13,6 +13,7 @@ from espdl.dtypes import DType, Inplace, QuantType, RuntimeMode
 from espdl.errors import EspdlError
 from espdl.rounding import dequantize, quantize
 from espdl.tensor import TensorBase
+from espdl.wording import at_node
 
 if TYPE_CHECKING:
     from espdl.dl.context import ModelContext
@@ -24,6 +25,9 @@ Step = Callable[[], None]
 
 MODULE_TYPES: dict[str, type[Module]] = {}
 """Every operator class by op_type, ours and users'. Filled by defining a subclass."""
+
+NOT_YET = frozenset({"Attention", "GRU", "LSTM"})
+"""Operators that ESP-DL runs and that are not implemented here yet: the chip is not to blame for them."""
 
 
 class Module:
@@ -111,7 +115,7 @@ class Module:
                 op_type=node.op_type,
             )
         except EspdlError as error:
-            raise error.at(f"node {node_name!r} ({node.op_type})") from None
+            raise error.at(at_node(node_name, node.op_type)) from None
 
     def get_outputs_index(self) -> list[int]:
         """Context indices of the outputs."""
@@ -183,7 +187,7 @@ class Module:
             try:
                 self._bound = (used, self.bind(inputs, outputs, machine))
             except EspdlError as error:
-                raise error.at(f"node {self.name!r} ({self.op_type})") from None
+                raise error.at(at_node(self.name, self.op_type)) from None
         with np.errstate(all="ignore"):
             self._bound[1]()
 

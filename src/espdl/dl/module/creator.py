@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar
 
-from espdl.dl.module.base import MODULE_TYPES, Module
+from espdl.dl.module.base import MODULE_TYPES, NOT_YET, Module
 from espdl.errors import EspdlError
+from espdl.wording import nearest
 
 if TYPE_CHECKING:
     from espdl.fbs import FbsModel
@@ -73,14 +73,19 @@ class ModuleCreator:
         """
         creator = self._find(op_type)
         if creator is None:
-            near = difflib.get_close_matches(op_type, self.registered(), n=1)
-            raise EspdlError(
-                f"operator {op_type!r} is not known",
-                where=f"node {name!r}",
-                why="the chip's runtime has none of that name" + (f"; the nearest is {near[0]}" if near else ""),
-                hint="replace it in the network before quantizing, or define a Module subclass with that op_type",
-            )
+            raise self._unknown(op_type, name)
         return creator(fbs_model, name)
+
+    def _unknown(self, op_type: str, name: str) -> EspdlError:
+        remedy = "replace it in the network before quantizing, or define a Module subclass with that op_type"
+        if self._cleared:
+            why, remedy = "Model.minimize() or clear() has emptied the register", "call register_dl_modules(), or load a model"
+        elif op_type in NOT_YET:
+            why = "ESP-DL runs it, this version of espdl does not yet"
+        else:
+            near = nearest(op_type, self.registered(), 1)
+            why = "the chip's runtime has none of that name" + (f"; the nearest is {near}" if near else "")
+        return EspdlError(f"operator {op_type!r} is not known", where=f"node {name!r}", why=why, hint=remedy)
 
     def print(self) -> None:
         """Prints every registered op_type, one a line."""

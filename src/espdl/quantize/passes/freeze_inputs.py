@@ -8,6 +8,7 @@ from typing import Any
 import onnx_ir as ir
 
 from espdl.errors import EspdlError
+from espdl.wording import counted
 
 InputShapes = Mapping[str, Sequence[int]] | Sequence[Any] | None
 """Shapes by input name, or in input order; one shape alone where the network has one input; None for those of the file."""
@@ -68,7 +69,8 @@ def _by_name(shapes: InputShapes, names: list[str]) -> dict[str, list[int]]:
         items = [items]
     if len(items) != len(names):
         raise EspdlError(
-            f"{len(items)} input shapes are given for {len(names)} inputs", hint="the inputs are " + ", ".join(map(repr, names))
+            f"{counted(len(items), 'input shape')} given for {counted(len(names), 'input')}",
+            hint="the inputs are " + ", ".join(map(repr, names)),
         )
     return {name: _sizes(name, shape) for name, shape in zip(names, items, strict=True) if shape is not None}
 

@@ -9,6 +9,7 @@ import onnx_ir as ir
 from onnx_ir.passes.common import InlinePass
 
 from espdl.errors import EspdlError
+from espdl.wording import at_node
 
 SHAPE_CONSTANT_SIZE = 4096
 """Constants up to this many elements are shown to shape inference: shapes, axes, pads, split sizes."""
@@ -153,7 +154,7 @@ def _integer(node: ir.Node, name: str, default: int) -> int:
 
 def describe(node: ir.Node, depth: int = 3) -> str:
     """A node as people look for it: its name and type, and the chain of nodes that feeds it."""
-    own = f"node {node.name!r} ({node.op_type})"
+    own = at_node(node.name, node.op_type)
     chain: list[str] = []
     current: ir.Node | None = node
     while current is not None and len(chain) < depth:
