@@ -17,20 +17,36 @@ if TYPE_CHECKING:
     from espdl.dl.plan import MemoryPlan, PlanGraph, PlannedTensor, PlanNode
 
 
-def find_hazards(graph: PlanGraph, plan: MemoryPlan) -> Iterator[str]:
-    """Sentences about what goes wrong when ``graph`` runs in the memory of ``plan``; none when nothing does."""
+class Hazard(str):
+    """A sentence about a tensor that does not hold what it should when it is used.
+
+    Attributes:
+        tensor: its name.
+    """
+
+    __slots__ = ("tensor",)
+    tensor: str
+
+    def __new__(cls, tensor: str, text: str) -> Hazard:
+        hazard = super().__new__(cls, text)
+        hazard.tensor = tensor
+        return hazard
+
+
+def find_hazards(graph: PlanGraph, plan: MemoryPlan) -> Iterator[Hazard]:
+    """What goes wrong when ``graph`` runs in the memory of ``plan``; nothing when all is well."""
     tensors = plan.tensors
     intact = [tensors[name] for name in graph.inputs if name in tensors]
     lost: dict[str, str] = {}
     reported: set[str] = set()
     for first, second in combinations(intact, 2):
         if first.overlaps(second):
-            yield f"inputs {first.name!r} and {second.name!r} lie in the same memory"
+            yield Hazard(first.name, f"inputs {first.name!r} and {second.name!r} lie in the same memory")
     for node in graph.nodes:
         for name in dict.fromkeys(node.inputs):
             if name in lost and name not in reported:
                 reported.add(name)
-                yield f"{name!r} is overwritten by {lost[name]} before node {node.name!r} reads it"
+                yield Hazard(name, f"{name!r} is overwritten by {lost[name]} before node {node.name!r} reads it")
         produced = [tensors[name] for name in node.outputs if name in tensors]
         read = [tensors[name] for name in dict.fromkeys(node.inputs) if name in tensors and name not in lost]
         yield from _inside_node(node, read, produced)
@@ -46,7 +62,7 @@ def find_hazards(graph: PlanGraph, plan: MemoryPlan) -> Iterator[str]:
             intact = [other for other in (*intact, tensor) if other.name not in lost]
     for name in graph.outputs:
         if name in lost and name not in reported:
-            yield f"output {name!r} is overwritten by {lost[name]} before the run ends"
+            yield Hazard(name, f"output {name!r} is overwritten by {lost[name]} before the run ends")
 
 
 def _shown(node: PlanNode, tensor: PlannedTensor, tensors: Mapping[str, PlannedTensor]) -> PlannedTensor | None:
@@ -62,16 +78,17 @@ def _same_start(one: PlannedTensor, other: PlannedTensor) -> bool:
     return one.internal == other.internal and one.offset == other.offset
 
 
-def _inside_node(node: PlanNode, read: list[PlannedTensor], produced: list[PlannedTensor]) -> Iterator[str]:
+def _inside_node(node: PlanNode, read: list[PlannedTensor], produced: list[PlannedTensor]) -> Iterator[Hazard]:
     """What goes wrong while ``node`` itself runs."""
     for first, second in combinations(produced, 2):
         if first.overlaps(second):
-            yield f"outputs {first.name!r} and {second.name!r} of node {node.name!r} lie in the same memory"
+            yield Hazard(first.name, f"outputs {first.name!r} and {second.name!r} of node {node.name!r} lie in the same memory")
     for out in produced:
         shared = [tensor for tensor in read if tensor.overlaps(out)]
         in_place = node.inplace is not Inplace.NON_INPLACE and len(node.outputs) == 1
         for tensor in shared:
             if not in_place or not _same_start(tensor, out):
-                yield f"node {node.name!r} writes {out.name!r} over its input {tensor.name!r}"
+                yield Hazard(tensor.name, f"node {node.name!r} writes {out.name!r} over its input {tensor.name!r}")
             elif prod(out.shape) > prod(tensor.shape):
-                yield f"node {node.name!r} repeats {tensor.name!r} in place: the chip reads elements that it has overwritten"
+                text = f"node {node.name!r} repeats {tensor.name!r} in place: the chip reads elements that it has overwritten"
+                yield Hazard(tensor.name, text)

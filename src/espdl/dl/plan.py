@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from espdl.alignment import ALIGNMENT
 from espdl.dl.arena import Arena, TensorInfo
-from espdl.dl.hazards import find_hazards
+from espdl.dl.hazards import Hazard, find_hazards
 from espdl.dtypes import DType, Inplace
 from espdl.errors import EspdlError
 from espdl.tensor import TensorBase
@@ -113,7 +113,7 @@ class MemoryPlan:
     tensors: Mapping[str, PlannedTensor]
     internal_size: int
     psram_size: int
-    hazards: tuple[str, ...] = ()
+    hazards: tuple[Hazard, ...] = ()
 
 
 def plan(graph: PlanGraph, max_internal_size: int = 0, *, psram: bool = True, alignment: int = ALIGNMENT) -> MemoryPlan:

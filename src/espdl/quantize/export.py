@@ -14,6 +14,7 @@ from espdl.fbs.records import Model
 from espdl.quantize.config_json import config_json
 from espdl.quantize.graph import QuantGraph
 from espdl.quantize.lower import Lowered, lower
+from espdl.quantize.separate import separate_views
 from espdl.quantize.tables import LoweringOptions
 from espdl.version import __version__
 
@@ -47,6 +48,7 @@ def build_record(graph: QuantGraph, options: ExportOptions) -> tuple[Model, Lowe
         model_version=options.model_version,
         metadata_props={**(options.metadata or {}), TARGET: graph.chip.name},
     )
+    graph.warnings += separate_views(record, graph.chip)
     return record, lowered
 
 

@@ -13,7 +13,8 @@ class RemoveNoOps(NodePass):
     The latter: Reshape, Expand, Flatten, Squeeze and Unsqueeze to the same shape, Transpose in order, Slice of everything, Pad by
     nothing, Concat and Sum of one, Resize to the same size.
 
-    Leaves: an Identity only between a graph input (or a constant) and a graph output, where ONNX wants a node.
+    Leaves: an Identity only between a graph input (or a constant) and a graph output, where ONNX wants a node; any other node there
+    becomes one.
     """
 
     op_types = (
@@ -41,7 +42,12 @@ class RemoveNoOps(NodePass):
         source = _unchanged(node)
         if source is None or any(extra.uses() or extra.is_graph_output() for extra in node.outputs[1:]):
             return False
-        return edit.bypass(node, source)
+        if edit.bypass(node, source):
+            return True
+        if node.op_type == "Identity":
+            return False
+        edit.replace(node, "Identity", [source])
+        return True
 
 
 def _unchanged(node: ir.Node) -> ir.Value | None:
