@@ -39,6 +39,7 @@ class ExponentInfo:
         return self._exponents[ch]
 
     def is_per_channel(self) -> bool:
+        """Whether there is one exponent per channel."""
         return bool(self._exponents)
 
     def channel_size(self) -> int:

@@ -66,6 +66,7 @@ class TensorBase(TensorMemory):
         auto_free: whether the tensor owns its memory (False when it aliases a file or an arena).
         cache: preloaded copy of the values, None without one.
         doc_string: of a constant read from a file; tells the packing of convolution weights.
+        rounding: of the chip that a model's tensor belongs to; None of a tensor that belongs to none.
 
     Raises:
         EspdlError: when the number of values is not the product of ``shape``.
@@ -80,14 +81,14 @@ class TensorBase(TensorMemory):
         exponent: Exponent = 0,
         dtype: DType = DType.FLOAT,
         *,
-        rounding: Rounding = Rounding.HALF_UP,
+        rounding: Rounding | None = None,
     ) -> bool:
         """Takes over the values of another tensor, converted to this type and exponent (spec 2.3).
 
         ``assign(tensor)`` or ``assign(shape, element, exponent, dtype)``. Sizes must agree, shapes need not.
 
         Args:
-            rounding: of the chip.
+            rounding: of the chip; None takes that of this tensor, else of the other one, else half up.
 
         Returns:
             False, with the reason in the log ``espdl.tensor`` and the tensor unchanged, where the runtime refuses. :meth:`why_not_assign`
@@ -101,7 +102,8 @@ class TensorBase(TensorMemory):
         if source is None or reason:
             _log.error("a tensor is not assigned: %s", reason)
             return False
-        values = convert(source.data, source.dtype, source.exponent, self.dtype, self.exponent, rounding)
+        chosen = rounding or self.rounding or source.rounding or Rounding.HALF_UP
+        values = convert(source.data, source.dtype, source.exponent, self.dtype, self.exponent, chosen)
         if values is None:
             return False
         self._data[...] = values.reshape(self._data.shape)

@@ -13,6 +13,7 @@ from espdl.alignment import ALIGNMENT, aligned_zeros, round_up
 from espdl.dtypes import DType
 from espdl.errors import EspdlError
 from espdl.exponent import ExponentInfo
+from espdl.rounding import Rounding
 from espdl.tensor_ops import resolve_shape, strides_in_elements
 
 Exponent = int | Sequence[int] | NDArray[np.integer] | ExponentInfo
@@ -38,6 +39,7 @@ class TensorMemory:
         self.auto_free = deep or element is None
         self.cache: NDArray | None = None
         self.doc_string = ""
+        self.rounding: Rounding | None = None
         dims = _checked(shape)
         size = prod(dims)
         if element is None:
@@ -134,6 +136,7 @@ class TensorMemory:
         return self.get_aligned_size() * self.get_dtype_bytes()
 
     def get_shape(self) -> list[int]:
+        """The extents; of a scalar none."""
         return self.shape
 
     def get_exponent(self) -> int:
@@ -141,9 +144,11 @@ class TensorMemory:
         return int(self.exponent)
 
     def get_dtype(self) -> DType:
+        """The element type."""
         return self.dtype
 
     def get_caps(self) -> int:
+        """The memory capability flags, as given."""
         return self.caps
 
     def get_element_ptr(self) -> NDArray:
@@ -195,6 +200,7 @@ class TensorMemory:
         return self
 
     def is_same_shape(self, tensor: TensorMemory | NDArray) -> bool:
+        """Whether ``tensor`` has the same extents."""
         return self._data.shape == tuple(tensor.shape)
 
 

@@ -30,11 +30,6 @@ class PaddingMode(enum.StrEnum):
             raise EspdlError(f"there is no padding mode {mode!r}", hint="one of " + ", ".join(m.value for m in cls)) from None
 
 
-PADDING_CONSTANT = PaddingMode.CONSTANT
-PADDING_EDGE = PaddingMode.EDGE
-PADDING_REFLECT = PaddingMode.REFLECT
-
-
 def normalize_axis(axis: int, rank: int) -> int:
     """An axis counted from the front. Raises :class:`EspdlError` when the tensor has no such axis."""
     if not -rank <= axis < rank:

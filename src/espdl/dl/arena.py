@@ -98,9 +98,11 @@ class TensorInfo:
             self.time_end = -1 if new_time == -1 else max(self.time_end, new_time)
 
     def get_time_begin(self) -> int:
+        """The step that produces it, or the tensor it lies on."""
         return self.time_begin if self.leader is None else self.leader.get_time_begin()
 
     def get_time_end(self) -> int:
+        """The step before which its memory is given away; -1 for never."""
         return self.time_end if self.leader is None else self.leader.get_time_end()
 
     # Place
@@ -110,6 +112,7 @@ class TensorInfo:
         return self._offset if self.leader is None else self.leader.get_offset()
 
     def set_offset(self, offset: int) -> None:
+        """Places the tensor in PSRAM, and with it the one it lies on."""
         if self.leader is not None:
             self.leader.set_offset(offset)
         self._offset = offset
@@ -130,6 +133,7 @@ class TensorInfo:
         return self._is_internal if self.leader is None else self.leader.get_internal_state()
 
     def set_internal_state(self, is_internal: bool) -> None:
+        """Says whether the tensor, and the one it lies on, is in internal RAM."""
         if self.leader is not None:
             self.leader.set_internal_state(is_internal)
         self._is_internal = is_internal
@@ -141,9 +145,11 @@ class TensorInfo:
         return self.size
 
     def get_name(self) -> str:
+        """The name."""
         return self.name
 
     def get_shape(self) -> list[int]:
+        """The extents."""
         return list(self.shape)
 
     def create_tensor(self, internal_root: NDArray[np.uint8] | None, psram_root: NDArray[np.uint8] | None) -> TensorBase:
@@ -170,18 +176,21 @@ class TensorInfo:
 
 
 class MemoryChunk:
-    """A piece of an arena, free or taken by one tensor.
+    """A piece of an arena, free or taken by one tensor: ``MemoryChunk(size, is_free, alignment)`` or ``MemoryChunk(tensor, alignment)``.
 
     Args:
         size: in bytes; or the tensor that takes it (its size is rounded up).
         is_free: of a chunk given by its size.
+        alignment: of its place and size, in bytes.
 
     Attributes:
         offset: bytes from the start of the arena.
         tensor: who takes it.
     """
 
-    def __init__(self, size: int | TensorInfo, is_free: bool = False, alignment: int = ALIGNMENT) -> None:
+    def __init__(self, size: int | TensorInfo, is_free: int = False, alignment: int = ALIGNMENT) -> None:
+        if isinstance(size, TensorInfo) and is_free:
+            alignment = is_free
         self.alignment = alignment
         self.offset = 0
         self.tensor: TensorInfo | None = None
@@ -189,7 +198,7 @@ class MemoryChunk:
             self.tensor, self.is_free = size, False
             self.size = self.get_aligned_size(size.get_size())
         else:
-            self.size, self.is_free = size, is_free
+            self.size, self.is_free = size, bool(is_free)
 
     def get_aligned_size(self, size: int) -> int:
         """``size`` rounded up to the alignment."""

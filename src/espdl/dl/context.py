@@ -115,9 +115,11 @@ class ModelContext:
         return index if index < CONTEXT_PARAMETER_OFFSET else -1
 
     def get_variable_count(self) -> int:
+        """Number of variables, those without tensor included."""
         return len(self.m_variables)
 
     def get_parameter_count(self) -> int:
+        """Number of parameters; all omitted inputs count as one."""
         return len(self.m_parameters)
 
     # Memory

@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, TypedDict, Unpack, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from espdl.chips import Chip
-from espdl.dl.base import get_kernels
-from espdl.dl.context import ModelContext
 from espdl.dl.feeding import assign_inputs
-from espdl.dl.machine import Machine
-from espdl.dl.memory import MEMORY_MANAGER_GREEDY, MemoryManagerGreedy
-from espdl.dl.module.base import Module, Step
+from espdl.dl.loading import Shapes
+from espdl.dl.memory import MEMORY_MANAGER_GREEDY
 from espdl.dl.module.creator import ModuleCreator
-from espdl.dl.operators import Operator, create_operators
+from espdl.dl.overloads import constructor_arguments
 from espdl.dl.profiling import Profiling
 from espdl.dl.selftest import OutputCheck, TestResult, check_output
-from espdl.dl.target import Target, resolve_target
 from espdl.dtypes import Arithmetic, ModelLocation, RuntimeMode
 from espdl.errors import EspdlError
-from espdl.fbs import FbsLoader, FbsModel
+from espdl.fbs import FbsModel
+from espdl.fbs.loader import Key, Source
 from espdl.tensor import TensorBase
-from espdl.wording import at_node
+from espdl.wording import nearest
+
+
+class Options(TypedDict, total=False):
+    """What a constructor takes beyond the guide's arguments, by keyword."""
+
+    target: str | Chip | None
+    arithmetic: str | Arithmetic
+    backend: str | None
+    psram: bool
+    partitions: Mapping[str, Source] | None
 
 
 class Model(Profiling):
@@ -32,11 +39,12 @@ class Model(Profiling):
 
     ``Model("net.espdl")``, ``Model(data, 1)`` and ``Model(data, "name.espdl")`` (a package, by index or name) and
     ``Model("label", ModelLocation.FLASH_PARTITION, partitions={"label": data})`` load, plan and bind at once; ``Model()`` is empty until
-    :meth:`load` and :meth:`build` are called.
+    :meth:`load` and :meth:`build` are called. Positional arguments stand as in the guide: (source, location, max_internal_size, mm_type,
+    key, param_copy), with the index or name of a package before the location; or (fbs_model, max_internal_size, mm_type).
 
     Args:
         source: bytes-like, path, partition label, or an ``FbsModel``.
-        model: which model of a package: index or name. The location may stand here instead, as in the guide.
+        model: which model of a package: index or name.
         location: where ``source`` lies.
         max_internal_size: bytes of internal RAM to fill first; the rest goes to PSRAM (spec 5.2 step C).
         mm_type: memory manager; there is the greedy one.
@@ -56,206 +64,70 @@ class Model(Profiling):
         EspdlError: for a file that cannot be read, is for another chip, or holds an operator that cannot run.
     """
 
+    @overload
     def __init__(
         self,
-        source: Any = None,
-        model: int | str | ModelLocation | None = None,
+        source: Source,
+        location: ModelLocation,
+        max_internal_size: int = 0,
+        mm_type: int = MEMORY_MANAGER_GREEDY,
+        key: Key | None = None,
+        param_copy: bool = True,
+        input_shapes: Shapes | None = None,
+        **options: Unpack[Options],
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self,
+        source: Source | None = None,
+        model: int | str | None = None,
         location: ModelLocation = ModelLocation.FLASH_RODATA,
         max_internal_size: int = 0,
         mm_type: int = MEMORY_MANAGER_GREEDY,
-        key: bytes | None = None,
+        key: Key | None = None,
         param_copy: bool = True,
-        input_shapes: Mapping[str, Sequence[int]] | None = None,
-        *,
+        input_shapes: Shapes | None = None,
+        **options: Unpack[Options],
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self,
+        source: FbsModel,
+        max_internal_size: int = 0,
+        mm_type: int = MEMORY_MANAGER_GREEDY,
+        input_shapes: Shapes | None = None,
+        **options: Unpack[Options],
+    ) -> None: ...
+
+    def __init__(
+        self,
+        source: Any = None,
+        *arguments: Any,
         target: str | Chip | None = None,
         arithmetic: str | Arithmetic = Arithmetic.SILICON,
         backend: str | None = None,
         psram: bool = True,
-        partitions: Mapping[str, Any] | None = None,
+        partitions: Mapping[str, Source] | None = None,
+        **named: Any,
     ) -> None:
-        self._requested_target = target
-        self._arithmetic = Arithmetic(arithmetic)
-        self._kernels = get_kernels(backend)
-        self._psram = psram
-        self._partitions = partitions
-        self._loader: FbsLoader | None = None
-        self._fbs_model: FbsModel | None = None
-        self._context = ModelContext()
-        self._operators: list[Operator] = []
-        self._steps: list[Step] = []
-        self._inputs: dict[str, TensorBase] = {}
-        self._outputs: dict[str, TensorBase] = {}
-        self._memory: MemoryManagerGreedy | None = None
-        self._target: Target | None = None
-        self._minimized = False
+        super().__init__(target, arithmetic, backend, psram, partitions)
+        given = constructor_arguments(source, arguments, named)
         if source is None:
+            if given:
+                raise EspdlError(
+                    f"there is nothing to load with {', '.join(given)}", hint="give a file, or call load() and build()"
+                )
             return
-        if isinstance(model, ModelLocation):
-            location, model = model, None
-        self.load(source, model, location, key, param_copy)
-        self.build(max_internal_size, mm_type, input_shapes=input_shapes)
-
-    # Loading
-
-    def load(
-        self,
-        source: Any,
-        model: int | str | ModelLocation | None = None,
-        location: ModelLocation = ModelLocation.FLASH_RODATA,
-        key: bytes | None = None,
-        param_copy: bool = True,
-    ) -> None:
-        """Reads a model and creates its operators; same arguments as the constructor."""
-        if isinstance(model, ModelLocation):
-            location, model = model, None
-        if isinstance(source, FbsModel):
-            fbs_model = source
-        else:
-            self._loader = FbsLoader(source, location, partitions=self._partitions)
-            fbs_model = self._loader.load(model, key=key, param_copy=param_copy)
-        self._target = resolve_target(fbs_model, self._requested_target)
-        self._fbs_model = fbs_model
-        self._minimized = False
-        self._context.clear()
-        self._context.machine = self.machine
-        self._operators = list(create_operators(fbs_model, self._context))
-
-    def build(
-        self,
-        max_internal_size: int = 0,
-        mm_type: int = MEMORY_MANAGER_GREEDY,
-        preload: bool = False,
-        input_shapes: Mapping[str, Sequence[int]] | None = None,
-    ) -> None:
-        """Plans the memory, places every tensor in it and binds every operator to its tensors.
-
-        ``preload`` has no effect, as on the chip. Raises :class:`EspdlError` naming the node whose shapes or types do not fit.
-        """
-        if mm_type != MEMORY_MANAGER_GREEDY:
-            raise EspdlError(f"there is no memory manager {mm_type}", hint="use MEMORY_MANAGER_GREEDY")
-        fbs_model, context = self.fbs_model, self._context
-        self._memory = MemoryManagerGreedy(max_internal_size)
-        self._memory.alloc(fbs_model, self.modules, context, psram=self._psram, input_shapes=input_shapes)
-        self._inputs = {name: self._input_tensor(name, input_shapes or {}) for name in sorted(fbs_model.get_graph_inputs())}
-        self._outputs = {name: self._named_tensor(name) for name in sorted(fbs_model.get_graph_outputs())}
-        self._steps = [self._bind(operator) for operator in self._operators]
-
-    def _bind(self, operator: Operator) -> Step:
-        module = operator.module
-        inputs = [self._context.get_tensor(index) for index in module.m_inputs_index]
-        outputs = [self._named_tensor(name) for name in operator.produces]
-        try:
-            if type(module).forward is not Module.forward:
-                return lambda: module.forward(self._context, RuntimeMode.SINGLE_CORE)
-            return module.bind(inputs, outputs, self._context.machine)
-        except EspdlError as error:
-            raise error.at(at_node(module.name, module.op_type)) from None
-
-    def _input_tensor(self, name: str, input_shapes: Mapping[str, Sequence[int]]) -> TensorBase:
-        tensor = self._context.get_tensor(name)
-        if tensor is None:  # no operator reads it, so no memory is planned for it
-            info = self.fbs_model.get_value_info(name)
-            tensor = TensorBase(input_shapes.get(name, info.shape or ()), None, info.exponents, info.data_type)
-        return tensor
-
-    def _named_tensor(self, name: str) -> TensorBase:
-        tensor = self._context.get_tensor(name)
-        if tensor is None:
-            raise EspdlError(f"the model has no tensor {name!r}", hint="names are those in the file: see espdl inspect")
-        return tensor
-
-    # What is inside
-
-    @property
-    def fbs_model(self) -> FbsModel:
-        if self._fbs_model is None:
-            raise EspdlError("no model is loaded", hint="call load() first")
-        return self._fbs_model
-
-    def get_fbs_model(self) -> FbsModel:
-        """The file this model was made from."""
-        return self.fbs_model
-
-    @property
-    def target(self) -> Target:
-        if self._target is None:
-            raise EspdlError("no model is loaded", hint="call load() first")
-        return self._target
-
-    @property
-    def chip(self) -> Chip:
-        return self.target.chip
-
-    @property
-    def target_source(self) -> str:
-        """How the chip was found: "given", or the fact in the file that tells it."""
-        return self.target.source
-
-    @property
-    def machine(self) -> Machine:
-        """Chip, arithmetic and kernels of a run."""
-        return Machine(self.chip, self._arithmetic, self._kernels)
-
-    @property
-    def modules(self) -> list[Module]:
-        """The operators in running order."""
-        return [operator.module for operator in self._operators]
-
-    @property
-    def memory(self) -> MemoryManagerGreedy:
-        """The memory manager with its plan."""
-        if self._memory is None:
-            raise EspdlError("the model has no memory plan", hint="call build() first")
-        return self._memory
-
-    @property
-    def warnings(self) -> list[str]:
-        """What a user should know of the file and of the last run, one sentence each: memory hazards, sums that left their lane."""
-        found = list(self.memory.plan.hazards)
-        for module in self.modules:
-            found += [f"{module.op_type} {module.name!r}: {text}" for text in getattr(module, "warnings", ())]
-        return found
-
-    def get_inputs(self) -> dict[str, TensorBase]:
-        """Input tensors by name, in alphabetical order. Running may overwrite them: they share the arena."""
-        return self._inputs
-
-    def get_input(self, name: str = "") -> TensorBase:
-        """The input of that name; the alphabetically first one without a name."""
-        return _pick(self._inputs, name, "input")
-
-    def get_outputs(self) -> dict[str, TensorBase]:
-        """Output tensors by name, in alphabetical order."""
-        return self._outputs
-
-    def get_output(self, name: str = "") -> TensorBase:
-        """The output of that name; the alphabetically first one without a name."""
-        return _pick(self._outputs, name, "output")
-
-    def get_intermediate(self, name: str) -> TensorBase:
-        """Any variable or parameter by name. A variable's content is valid only until its memory is used again."""
-        self._require_names("get_intermediate")
-        return self._named_tensor(name)
-
-    def get_metadata_prop(self, key: str) -> str:
-        """A metadata value, empty when absent."""
-        return self.fbs_model.get_model_metadata_prop(key)
-
-    def print(self) -> None:
-        """Prints every operator."""
-        for index, module in enumerate(self.modules):
-            print(f"------------------------------- {index} -------------------------------")
-            module.print()
-
-    def _require_names(self, method: str) -> None:
-        if self._minimized:
-            raise EspdlError(f"{method}() needs the names that minimize() has dropped", hint="load the model again")
+        self.load(source, **{name: given.pop(name) for name in ("model", "location", "key", "param_copy") if name in given})
+        self.build(**given)
 
     # Running
 
     def run(
         self,
-        inputs: TensorBase | ArrayLike | Mapping[str, Any] | None = None,
+        inputs: TensorBase | ArrayLike | Mapping[str, Any] | RuntimeMode | None = None,
         mode: RuntimeMode = RuntimeMode.SINGLE_CORE,
         outputs: Mapping[str, TensorBase] | None = None,
         *,
@@ -265,8 +137,8 @@ class Model(Profiling):
         """Runs the model on what its inputs hold, or on ``inputs``.
 
         Args:
-            inputs: a tensor or array for the alphabetically first input, or one per input by name. Integers of the input's own type
-                are taken raw; other types are converted as :meth:`TensorBase.assign` does.
+            inputs: a tensor or array for the only input, or one per input by name. Integers of the input's own type are taken raw;
+                other types are converted as :meth:`TensorBase.assign` does. The mode may stand here instead, as in the guide.
             mode: on which cores; results do not depend on it.
             outputs: tensors to fill by name, intermediate ones included; each is assigned right after its operator ran.
             stages: number of parts the list of operators is cut into.
@@ -275,8 +147,9 @@ class Model(Profiling):
         Raises:
             EspdlError: for an input that is missing, unknown, or of another shape or type, and for a stage that does not exist.
         """
-        if inputs is not None:
+        if inputs is not None and not isinstance(inputs, RuntimeMode):
             self._assign_inputs(inputs)
+        self._require_built()
         if not 0 <= stage < stages:
             raise EspdlError(f"there is no stage {stage} of {stages}")
         count = len(self._steps)
@@ -287,8 +160,7 @@ class Model(Profiling):
                     step()
             return
         self._require_names("run")
-        for name in outputs:
-            self._named_tensor(name)
+        self._require_produced(outputs)
         for produced in self._produced(part):
             for name in produced:
                 if name in outputs and not outputs[name].assign(self._named_tensor(name), rounding=self.chip.rounding):
@@ -316,22 +188,26 @@ class Model(Profiling):
             self.run()
             return {name: tensor.data.copy() for name, tensor in self._outputs.items()}
         wanted = set(names)
-        results = {name: self._named_tensor(name).data.copy() for name in wanted & self._inputs.keys()}
+        self._require_names("run_arrays")
+        self._require_produced(wanted - self._inputs.keys())
+        results = {name: self._inputs[name].data.copy() for name in wanted & self._inputs.keys()}
         for produced in self._produced():
             results |= {name: self._named_tensor(name).data.copy() for name in produced if name in wanted}
-        if missing := wanted - results.keys():
-            raise EspdlError(f"no operator produces {', '.join(sorted(missing))}")
         return results
 
-    @property
-    def variable_names(self) -> list[str]:
-        """Names of the model's inputs and of everything its operators produce, in running order."""
-        names = list(self.fbs_model.get_graph_inputs())
-        for operator in self._operators:
-            names += operator.produces
-        return names
+    def _require_built(self) -> None:
+        if self._memory is None:
+            raise EspdlError("the model is not built", hint="call build() first")
+
+    def _require_produced(self, names: Iterable[str]) -> None:
+        """Raises :class:`EspdlError` for the name of a tensor that no operator makes, before anything runs."""
+        if unknown := set(names) - {name for operator in self._operators for name in operator.produces}:
+            raise EspdlError(
+                f"no operator produces {', '.join(map(repr, sorted(unknown)))}", hint=nearest(min(unknown), self.variable_names)
+            )
 
     def _assign_inputs(self, inputs: Any) -> None:
+        self._require_built()
         assign_inputs(self._inputs, inputs, self.chip.rounding)
 
     def reset(self) -> None:
@@ -368,22 +244,8 @@ class Model(Profiling):
         self.reset()
         self._assign_inputs(inputs)
         expected = {name: tensor for name in names if (tensor := fbs_model.get_test_output_tensor(name)) is not None}
-        for name in expected:
-            self._named_tensor(name)
+        self._require_produced(expected)
         checks: list[OutputCheck] = []
         for produced in self._produced():
             checks += [check_output(name, self._named_tensor(name), expected[name]) for name in produced if name in expected]
-        if missing := expected.keys() - {check.name for check in checks}:
-            raise EspdlError(f"no operator produces the test output {', '.join(sorted(missing))}")
         return TestResult(tuple(checks))
-
-
-def _pick(tensors: Mapping[str, TensorBase], name: str, kind: str) -> TensorBase:
-    if not name:
-        if not tensors:
-            raise EspdlError(f"the model has no {kind}")
-        return next(iter(tensors.values()))
-    try:
-        return tensors[name]
-    except KeyError:
-        raise EspdlError(f"the model has no {kind} {name!r}", hint=f"{kind}s: " + ", ".join(tensors)) from None

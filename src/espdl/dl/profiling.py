@@ -3,33 +3,17 @@
 from __future__ import annotations
 
 import time
-from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
-from espdl.dl.context import ModelContext
-from espdl.dl.module.base import Step
-from espdl.dl.operators import Operator
+import numpy as np
+
+from espdl.dl.loading import Loading
 from espdl.dl.profile import MemInfo, ModuleInfo, memory_table, module_table
 from espdl.dl.usage import memory_usage
-from espdl.fbs import FbsLoader, FbsModel
 
 
-class Profiling(ABC):
+class Profiling(Loading):
     """The profiling methods of ``Model``."""
-
-    _context: ModelContext
-    _loader: FbsLoader | None
-    _operators: Sequence[Operator]
-    _steps: Sequence[Step]
-
-    @property
-    @abstractmethod
-    def fbs_model(self) -> FbsModel:
-        """The file the model was made from."""
-
-    @abstractmethod
-    def _require_names(self, method: str) -> None:
-        """Raises EspdlError when minimize() has dropped the names that ``method`` needs."""
 
     def get_memory_info(self) -> dict[str, MemInfo]:
         """Bytes by use and by memory (spec 4.4), as on a chip with these settings. What the chip's own objects take is not known here."""
@@ -41,7 +25,8 @@ class Profiling(ABC):
         info = {}
         for operator, step in zip(self._operators, self._steps, strict=True):
             start = time.perf_counter_ns()
-            step()
+            with np.errstate(all="ignore"):
+                step()
             latency = (time.perf_counter_ns() - start) / 1000
             info[operator.module.name] = ModuleInfo(operator.module.op_type, latency)
         info["total"] = ModuleInfo("", sum(entry.latency for entry in info.values()))

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from espdl.dtypes import (
+    MODEL_LOCATION_IN_FLASH_PARTITION,
+    MODEL_LOCATION_IN_FLASH_RODATA,
+    MODEL_LOCATION_IN_SDCARD,
+    ModelLocation,
+)
 from espdl.fbs import records
 from espdl.fbs.container import Container, Entry, ModelFormat, get_model_format, pack, read_container, wrap_model
 from espdl.fbs.crypt import crypt
@@ -28,11 +34,15 @@ if TYPE_CHECKING:
     from espdl.fbs.writer import write_model
 
 __all__ = [
+    "MODEL_LOCATION_IN_FLASH_PARTITION",
+    "MODEL_LOCATION_IN_FLASH_RODATA",
+    "MODEL_LOCATION_IN_SDCARD",
     "Container",
     "Entry",
     "FbsLoader",
     "FbsModel",
     "ModelFormat",
+    "ModelLocation",
     "ModelSize",
     "PackingTag",
     "crypt",

@@ -59,11 +59,11 @@ class FbsLoader:
             raise EspdlError(f"a model cannot be loaded from {type(source).__name__}", hint="give bytes or a path")
         self._container = read_container(source, source=self.source, padding_only=not is_partition)
 
-    def load(self, model: int | str | Key | None = None, key: Key | None = None, param_copy: bool = True) -> FbsModel:
-        """Loads one model.
+    def load(self, model: int | str | Key | None = None, key: Key | bool | None = None, param_copy: bool = True) -> FbsModel:
+        """Loads one model: ``load(model, key, param_copy)``, or ``load(key, param_copy)`` for the first, as in the guide.
 
         Args:
-            model: its index, or its name with ``.espdl``; None for the first. Bytes are taken as the key, as in C++.
+            model: its index, or its name with ``.espdl``; None for the first.
             key: 16 bytes, when the model is encrypted.
             param_copy: whether parameters are copied or stay views of the file. As on the chip, it is not followed for EDL1 files and
                 payloads not on a 16-byte boundary (copied), nor on an SD card or for encrypted models (never copied).
@@ -71,6 +71,8 @@ class FbsLoader:
         Raises:
             EspdlError: no such model, a missing or wrong key, or a damaged file.
         """
+        if isinstance(key, bool):
+            param_copy, key = key, None
         if isinstance(model, Sequence) and not isinstance(model, str):
             model, key = None, model
         container = self._opened()
@@ -130,6 +132,7 @@ class FbsLoader:
             print(f"There is only {self.get_model_num()} model in the file, it has no name.")
 
     def get_model_location_string(self) -> str:
+        """Where the model lies, as the memory summary prints it."""
         return _LOCATION_STRINGS[self.location]
 
     def get_model_format(self) -> ModelFormat:

@@ -100,6 +100,7 @@ class FbsModel:
         return [node.name for node in self.record.graph.node]
 
     def get_node(self, node_name: str) -> records.Node:
+        """A node by name. Raises :class:`EspdlError` when there is none."""
         return self._nodes.get(node_name) or self._missing("node", node_name)
 
     def get_operation_type(self, node_name: str) -> str:
@@ -192,9 +193,11 @@ class FbsModel:
         return _raw(self._initializer(tensor_name))
 
     def get_tensor_dtype(self, tensor_name: str) -> DType:
+        """Element type of a constant. Raises :class:`EspdlError` for an unknown name, as its neighbours do."""
         return self._initializer(tensor_name).data_type
 
     def get_tensor_shape(self, tensor_name: str) -> list[int]:
+        """Shape of a constant as in the file: of a filter [KH, KW, Cin, Cout]."""
         return list(self._initializer(tensor_name).dims)
 
     def get_tensor_exponents(self, tensor_name: str) -> list[int]:
@@ -207,9 +210,11 @@ class FbsModel:
     # variables
 
     def get_value_info(self, var_name: str) -> records.ValueInfo:
+        """Type, shape and exponents of a variable. Raises :class:`EspdlError` when there is none."""
         return self._values.get(var_name) or self._missing("value_info", var_name)
 
     def get_value_info_dtype(self, var_name: str) -> DType:
+        """Element type of a variable."""
         return self.get_value_info(var_name).data_type
 
     def get_value_info_shape(self, var_name: str) -> list[int]:
@@ -269,12 +274,15 @@ class FbsModel:
     # the model
 
     def get_model_name(self) -> str:
+        """Name of the graph."""
         return self.record.graph.name
 
     def get_model_version(self) -> int:
+        """The version number that the model's author gave."""
         return self.record.model_version
 
     def get_model_doc_string(self) -> str:
+        """The description; empty when there is none."""
         return self.record.doc_string
 
     def get_model_metadata_prop(self, key: str) -> str:
