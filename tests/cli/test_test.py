@@ -91,7 +91,18 @@ def test_wrong_chip_is_an_error(espdl: Command, digits: Path) -> None:
     assert "cannot run on c" in result.out
 
 
-def test_file_that_does_not_tell_its_chip_is_tried_on_each(espdl: Command, conformance: Path) -> None:
+def test_file_that_does_not_tell_its_chip_is_tried_on_each(espdl: Command, digits: Path, tmp_path: Path) -> None:
+    record = FbsLoader(digits).load().record
+    record.metadata_props = {}
+    path = tmp_path / "untold.espdl"
+    path.write_bytes(wrap_model(write_model(record)))
+    result = espdl("test", path, "--arithmetic", "reference")
+    assert result.code == 0
+    assert "the file does not tell its chip" in result.out
+    assert "esp32s3" in result.out and "esp32p4" in result.out
+
+
+def test_files_of_the_conformance_data(espdl: Command, conformance: Path) -> None:
     result = espdl("test", *sorted((conformance / "models").glob("*/linear_*.espdl")))
     assert result.code == 0
     assert result.out.count("PASS") == 9

@@ -29,9 +29,10 @@ def command(
 
     Integers must be equal, int16 values within 1, floats within 2e-5, as on
     the chip. A file that does not tell its chip is run on every kind of chip
-    it may be for, and passes if it passes on one. Test values are made in
-    reference arithmetic: a run that fails in silicon arithmetic and passes in
-    reference arithmetic is a failure, and its line says so.
+    it may be for, and passes if it passes on one; its line names all on which
+    it does. Test values are made in reference arithmetic: a run that fails in
+    silicon arithmetic and passes in reference arithmetic is a failure, and
+    its line says so.
 
     Exit code 1 if any file fails or cannot be read. Files without test values
     are named and do not count, but when no file holds any, that is 1 too:
@@ -63,5 +64,5 @@ def command(
 
 def line(verdict: FileVerdict) -> str:
     """One line of text: outcome, file, where it ran, what was compared."""
-    ran = f"{verdict.target} ({verdict.target_source}), {verdict.arithmetic}: " if verdict.target else ""
+    ran = f"{verdict.ran_on} ({verdict.target_source}), {verdict.arithmetic}: " if verdict.targets else ""
     return f"{verdict.outcome.value.upper():<4}  {verdict.file}  {ran}" + " ".join(verdict.detail.split())

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import enum
 import os
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,9 @@ class Outcome(enum.Enum):
     ERROR = "error"
 
 
+_ORDER = (Outcome.PASS, Outcome.FAIL, Outcome.NO_TEST_VALUES, Outcome.ERROR)
+
+
 @dataclass(frozen=True)
 class FileVerdict:
     """Outcome for one file.
@@ -33,8 +37,9 @@ class FileVerdict:
         file: its path.
         outcome: see :class:`Outcome`; ``ERROR`` when the file cannot be read or run at all.
         detail: what was compared, or what differs first, in words.
-        target: the chip it ran on; empty when it did not run.
-        target_source: how the chip was found.
+        targets: the chips that this is the outcome on; none when it did not run. Several where the file does not tell its chip and
+            the outcome is the same on them.
+        target_source: how the chip was found, or which were tried.
         arithmetic: in which it ran.
         backend: kernels that ran.
         outputs: one entry per test output: name, size, wrong, off_by_one.
@@ -43,7 +48,7 @@ class FileVerdict:
     file: str
     outcome: Outcome
     detail: str
-    target: str = ""
+    targets: tuple[str, ...] = ()
     target_source: str = ""
     arithmetic: str = ""
     backend: str = ""
@@ -52,6 +57,16 @@ class FileVerdict:
     @property
     def passed(self) -> bool:
         return self.outcome is Outcome.PASS
+
+    @property
+    def wrong(self) -> int:
+        """Elements outside the tolerance, over all outputs."""
+        return sum(output["wrong"] for output in self.outputs)
+
+    @property
+    def ran_on(self) -> str:
+        """The chips in words; empty when it did not run."""
+        return " and ".join(self.targets) + (" alike" if len(self.targets) > 1 else "")
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self) | {"outcome": self.outcome.value, "passed": self.passed}
@@ -66,8 +81,8 @@ def judge_file(
     """Runs the embedded test values of a file: one verdict, or one for each model of a package.
 
     Never raises EspdlError: what goes wrong is in the verdict. A file that does not tell its chip is run on one chip of every arithmetic
-    it may be for, and passes if it passes on one. Test values are made in reference arithmetic: where a run in silicon arithmetic fails
-    and one in reference arithmetic passes, the verdict says so.
+    it may be for, and passes if it passes on one; the verdict names all on which it does, and says where it does not. Test values are
+    made in reference arithmetic: where a run in silicon arithmetic fails and one in reference arithmetic passes, the verdict says so.
 
     Args:
         path: the file.
@@ -95,19 +110,26 @@ def _judge_model(
         chips = candidate_chips(read_evidence(fbs_model))
         if target is not None or len(chips) < 2:
             return _test_on(file, fbs_model, target, arithmetic, backend)
-        verdicts = [_test_on(file, fbs_model, chip, arithmetic, backend, "tried, the file does not tell") for chip in chips]
-        return next((verdict for verdict in verdicts if verdict.passed), verdicts[0])
+        return _merged([(chip.name, _test_on(file, fbs_model, chip, arithmetic, backend)) for chip in chips])
     except EspdlError as error:
         return FileVerdict(file, Outcome.ERROR, str(error))
 
 
+def _merged(tried: Sequence[tuple[str, FileVerdict]]) -> FileVerdict:
+    """One verdict for a file that was run on several chips, by name: the best outcome, with all the chips that share it."""
+    best = min((verdict for _, verdict in tried), key=lambda verdict: (_ORDER.index(verdict.outcome), verdict.wrong))
+    if best.outcome is Outcome.ERROR:
+        return best
+    alike = tuple(name for name, verdict in tried if verdict.outcome is best.outcome)
+    source = "the file does not tell its chip"
+    if len(alike) < len(tried):
+        only = "the only one" if len(alike) == 1 else "the only ones"
+        source += f"; {only} it {'passes' if best.passed else 'runs'} on of " + ", ".join(name for name, _ in tried)
+    return replace(best, targets=alike, target_source=source)
+
+
 def _test_on(
-    file: str,
-    fbs_model: FbsModel,
-    target: str | Chip | None,
-    arithmetic: Arithmetic,
-    backend: str | None,
-    source: str = "",
+    file: str, fbs_model: FbsModel, target: str | Chip | None, arithmetic: Arithmetic, backend: str | None
 ) -> FileVerdict:
     """In ``arithmetic``, and when that fails in silicon arithmetic, in reference arithmetic too."""
 
@@ -126,8 +148,8 @@ def _test_on(
         file,
         Outcome.PASS if result else Outcome.FAIL,
         detail,
-        model.chip.name,
-        source or model.target_source,
+        (model.chip.name,),
+        model.target_source,
         arithmetic.value,
         model.machine.kernels.name,
         tuple({"name": c.name, "size": c.size, "wrong": c.wrong, "off_by_one": c.off_by_one} for c in result.outputs),
