@@ -60,7 +60,7 @@ def test_a_negative_step_is_a_flip_and_a_forward_slice(extent, start, end, step)
         (([0], [1], [3], None), "no axis 3"),
         (([0, 0], [1, 1], [1, -2], None), "axis 1 twice"),
         (([0], [1], [0], [0]), "step 0"),
-        (([0], [1, 2], [0], [1]), "1 starts, 2 ends"),
+        (([0], [1, 2], [0], [1]), "differ in length: 1, 2, 1 and 1"),
         (([0] * 4, [1] * 4, None, None), "no axis 3"),
     ],
 )

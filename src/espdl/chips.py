@@ -161,6 +161,9 @@ CHIPS: dict[str, Chip] = {
 }
 
 
+LARGEST_MEMORY = 256 << 20
+"""Bytes that no chip has: a file that asks for more is damaged, and must not make this machine reserve them."""
+
 DEFAULT_TARGET = "esp32p4"
 """The target of functions that are called without one."""
 

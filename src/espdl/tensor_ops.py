@@ -30,8 +30,8 @@ class PaddingMode(enum.StrEnum):
             raise EspdlError(f"there is no padding mode {mode!r}", hint="one of " + ", ".join(m.value for m in cls)) from None
 
 
-def normalize_axis(axis: int, rank: int) -> int:
-    """An axis counted from the front. Raises :class:`EspdlError` when the tensor has no such axis."""
+def axis_in(axis: int, rank: int) -> int:
+    """``axis`` counted from the front. Raises :class:`EspdlError` when the tensor has no such axis."""
     if not -rank <= axis < rank:
         raise EspdlError(f"there is no axis {axis} in a tensor of rank {rank}")
     return axis % rank
@@ -62,11 +62,12 @@ def slice_indices(
     chosen = list(axes) if axes is not None and len(axes) else list(range(len(starts)))
     strides = list(steps) if steps is not None and len(steps) else [1] * len(starts)
     if not len(starts) == len(ends) == len(chosen) == len(strides):
-        raise EspdlError(f"a slice of {len(starts)} starts, {len(ends)} ends, {len(chosen)} axes and {len(strides)} steps")
+        lengths = f"{len(starts)}, {len(ends)}, {len(chosen)} and {len(strides)}"
+        raise EspdlError(f"starts, ends, axes and steps of a slice differ in length: {lengths}")
     result = [slice(0, extent, 1) for extent in shape]
     seen: set[int] = set()
     for start, end, axis, step in zip(starts, ends, chosen, strides, strict=True):
-        position = normalize_axis(int(axis), len(shape))
+        position = axis_in(int(axis), len(shape))
         if position in seen:
             raise EspdlError(f"a slice names axis {position} twice")
         seen.add(position)
@@ -96,7 +97,7 @@ def slice_array(
 def flip_array(array: NDArray, axes: Sequence[int]) -> NDArray:
     """``array`` reversed along ``axes``, as a view. An axis named twice is reversed twice, as in the runtime."""
     for axis in axes:
-        array = np.flip(array, normalize_axis(axis, array.ndim))
+        array = np.flip(array, axis_in(axis, array.ndim))
     return array
 
 
@@ -104,7 +105,7 @@ def transpose_array(array: NDArray, perm: Sequence[int] = ()) -> NDArray:
     """``array`` with its axes in the order ``perm`` (reversed when empty), as a view. Raises :class:`EspdlError` for no permutation."""
     if not len(perm):
         return array.transpose()
-    order = [normalize_axis(int(axis), array.ndim) for axis in perm]
+    order = [axis_in(int(axis), array.ndim) for axis in perm]
     if sorted(order) != list(range(array.ndim)):
         raise EspdlError(f"{list(perm)} is no permutation of the axes of shape {list(array.shape)}")
     return array.transpose(order)
@@ -137,16 +138,32 @@ def pad_array(array: NDArray, pads: Sequence[int], mode: PaddingMode | str = Pad
         EspdlError: for pads that do not fit, and a reflection of more elements than the axis has inside its border.
     """
     chosen = PaddingMode.parse(mode)
+    if chosen is not PaddingMode.CONSTANT:
+        return array[border_indices(array.shape, pads, chosen)]
     padded_shape(array.shape, pads)
     widths = [(int(pads[axis]), int(pads[axis + array.ndim])) for axis in range(array.ndim)]
-    if chosen is PaddingMode.CONSTANT:
-        return np.pad(array, widths, constant_values=np.asarray(value).astype(array.dtype))
-    if chosen is PaddingMode.REFLECT:
-        for axis, (extent, width) in enumerate(zip(array.shape, widths, strict=True)):
-            if max(width) >= extent:
-                raise EspdlError(f"axis {axis} of {extent} elements cannot be reflected by {max(width)}", hint="use mode edge")
-        return np.pad(array, widths, mode="reflect")
-    return np.pad(array, widths, mode="edge")
+    return np.pad(array, widths, constant_values=np.asarray(value).astype(array.dtype))
+
+
+def border_indices(shape: Sequence[int], pads: Sequence[int], mode: PaddingMode) -> tuple[NDArray[np.intp], ...]:
+    """Where each element of an array padded by ``edge`` or ``reflect`` comes from: open index arrays, one per axis.
+
+    Raises :class:`EspdlError` as :func:`pad_array`.
+    """
+    padded_shape(shape, pads)
+    positions = []
+    for axis, (extent, before, behind) in enumerate(zip(shape, pads[: len(shape)], pads[len(shape) :], strict=True)):
+        along = np.arange(-before, extent + behind)
+        if mode is PaddingMode.EDGE:
+            along = np.clip(along, 0, extent - 1)
+        elif max(before, behind) >= extent and max(before, behind):
+            raise EspdlError(
+                f"axis {axis} of {extent} elements cannot be reflected by {max(before, behind)}", hint="use mode edge"
+            )
+        else:
+            along = (extent - 1) - np.abs((extent - 1) - np.abs(along))
+        positions.append(along)
+    return np.ix_(*positions)
 
 
 def push_array(queue: NDArray, new: NDArray, axis: int) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from espdl.dl.plan import MAX_ARENA_BYTES, MemoryPlan, PlanGraph, PlanNode, Value, life_times, plan
+from espdl.chips import LARGEST_MEMORY
+from espdl.dl.plan import MemoryPlan, PlanGraph, PlanNode, Value, life_times, plan
 from espdl.dtypes import DType, Inplace
 from espdl.errors import EspdlError
 
@@ -234,7 +235,7 @@ class TestErrors:
             plan(self.replaced(**described))
 
     def test_plans_beyond_any_chip(self):
-        half = MAX_ARENA_BYTES // 2 + 1
+        half = LARGEST_MEMORY // 2 + 1
         with pytest.raises(EspdlError, match="bytes of PSRAM"):
             plan(graph({"x": half, "y": half}, [(N, "x", "y")], "y"))
 

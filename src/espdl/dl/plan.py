@@ -7,20 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
 
 from espdl.alignment import ALIGNMENT
+from espdl.chips import LARGEST_MEMORY
 from espdl.dl.arena import Arena, TensorInfo
 from espdl.dl.hazards import Hazard, find_hazards
 from espdl.dtypes import DType, Inplace
 from espdl.errors import EspdlError
 from espdl.tensor import TensorBase
 from espdl.wording import at_node, counted
-
-MAX_ARENA_BYTES = 256 << 20
-"""Larger plans are refused: no chip has such memory, and a damaged file must not make this machine reserve it."""
 
 Shape = list[int]
 
@@ -133,8 +132,8 @@ def plan(graph: PlanGraph, max_internal_size: int = 0, *, psram: bool = True, al
     infos = life_times(graph)
     internal, external = simulate(list(infos.values()), len(graph.nodes), max_internal_size, psram, alignment)
     for name, size in (("internal RAM", internal), ("PSRAM", external)):
-        if size > MAX_ARENA_BYTES:
-            raise EspdlError(f"the model needs {size} bytes of {name}", why=f"at most {MAX_ARENA_BYTES} are planned")
+        if size > LARGEST_MEMORY:
+            raise EspdlError(f"the model needs {size} bytes of {name}", why=f"at most {LARGEST_MEMORY} are planned")
     tensors = {name: _planned(info) for name, info in infos.items()}
     result = MemoryPlan(tensors, internal, external)
     return replace(result, hazards=tuple(find_hazards(graph, result)))
@@ -252,20 +251,13 @@ def _info(graph: PlanGraph, name: str, step: int, shape: Sequence[int] | None) -
     if any(int(extent) < 1 for extent in shape):
         raise EspdlError(f"tensor {name!r} has shape {list(shape)}", why="every extent is at least 1")
     info = TensorInfo(name, step, -1, shape, value.dtype, value.exponent)
-    if info.get_size() != _stored_bytes(info):
+    if info.get_size() != prod(info.shape) * info.dtype.numpy.itemsize:
         raise EspdlError(f"tensor {name!r} is {value.dtype.name}", why="the chip's planner does not know the size of this type")
-    if info.get_size() > MAX_ARENA_BYTES:
+    if info.get_size() > LARGEST_MEMORY:
         raise EspdlError(
-            f"tensor {name!r} of shape {info.shape} takes {info.get_size()} bytes", why=f"at most {MAX_ARENA_BYTES} are planned"
+            f"tensor {name!r} of shape {info.shape} takes {info.get_size()} bytes", why=f"at most {LARGEST_MEMORY} are planned"
         )
     return info
-
-
-def _stored_bytes(info: TensorInfo) -> int:
-    count = 1
-    for extent in info.shape:
-        count *= extent
-    return count * info.dtype.numpy.itemsize
 
 
 def simulate(

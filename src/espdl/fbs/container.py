@@ -19,6 +19,7 @@ from itertools import pairwise
 from struct import iter_unpack, pack_into, unpack_from
 from struct import pack as pack_struct
 
+from espdl.alignment import round_up
 from espdl.errors import EspdlError
 from espdl.fbs.crypt import crypt
 
@@ -168,8 +169,8 @@ def pack(
     table_at = _TABLE[kind] + 4
     names_at = table_at + 12 * len(ordered)
     align = 1 if kind is ModelFormat.PDL1 else 16
-    data_at = _aligned(names_at + sum(map(len, names)), align)
-    contents = [content.ljust(_aligned(len(content), align), b"\0") for _, content in ordered]
+    data_at = round_up(names_at + sum(map(len, names)), align)
+    contents = [content.ljust(round_up(len(content), align), b"\0") for _, content in ordered]
     if data_at + sum(map(len, contents)) > _MAX_FILE:
         raise EspdlError("a package cannot be larger than 4 GiB")
     package = bytearray(data_at)
@@ -276,10 +277,6 @@ def _read_edl(view: memoryview, offset: int, limit: int, name: str, wanted: Mode
 
 def _end(entry: Entry) -> int:
     return entry.payload_offset + entry.length
-
-
-def _aligned(size: int, align: int) -> int:
-    return -(-size // align) * align
 
 
 def _is_padding(rest: memoryview) -> bool:

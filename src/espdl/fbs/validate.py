@@ -6,13 +6,11 @@ from collections.abc import Iterable
 from graphlib import CycleError, TopologicalSorter
 from math import prod
 
+from espdl.chips import LARGEST_MEMORY
 from espdl.dtypes import DType
 from espdl.errors import EspdlError
 from espdl.fbs.records import Graph, Model, Node
 from espdl.wording import at_node
-
-MAX_VALUE_BYTES = 1 << 28
-"""No chip has as much memory: a variable that asks for more is a lie about its shape, and is refused before anything is allocated."""
 
 
 def validate_model(model: Model) -> None:
@@ -54,7 +52,7 @@ def _check_values(graph: Graph) -> None:
         facts = (value.data_type, value.shape, value.exponents)
         if types.setdefault(value.name, facts) != facts:
             raise EspdlError("two value_info entries contradict each other", where=f"value {value.name!r}")
-        if value.shape is not None and prod(value.shape) * value.data_type.itemsize > MAX_VALUE_BYTES:
+        if value.shape is not None and prod(value.shape) * value.data_type.itemsize > LARGEST_MEMORY:
             raise EspdlError(f"shape {list(value.shape)} is more than any chip can hold", where=f"value {value.name!r}")
         if value.name and value.data_type is DType.UNDEFINED:
             raise EspdlError("the file does not say its element type", where=f"value {value.name!r}")

@@ -10,6 +10,7 @@ from espdl.dl.module.base import Module
 from espdl.dtypes import DType
 from espdl.errors import EspdlError
 from espdl.tensor import TensorBase
+from espdl.tensor_ops import axis_in as axis_in
 
 INTEGER_TYPES = (DType.INT8, DType.INT16)
 NUMBER_TYPES = (DType.INT8, DType.INT16, DType.FLOAT)
@@ -71,13 +72,6 @@ def input_shape(input_shapes: Sequence[Sequence[int]], index: int = 0) -> list[i
     if index >= len(input_shapes):
         raise EspdlError(f"input {index} is missing")
     return [int(d) for d in input_shapes[index]]
-
-
-def axis_in(axis: int, rank: int) -> int:
-    """``axis`` counted from the front. Raises :class:`EspdlError` outside [-rank, rank)."""
-    if not -rank <= axis < rank:
-        raise EspdlError(f"axis {axis} of a tensor of rank {rank}")
-    return axis % rank
 
 
 def axes_in(axes: Iterable[int], rank: int) -> list[int]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from espdl.dl.machine import Machine
 from espdl.dl.module.base import Step
 from espdl.dl.module.checks import common_dtype, given, optional, tensor_exponent
-from espdl.dl.module.contract import INTEGER_AND_FLOAT, Contract, Limit, NodeFacts, Quantization
+from espdl.dl.module.contract import INTEGER_AND_FLOAT, Contract, Quantization, constants
 from espdl.dl.module.table import stored_table8, table_step
 from espdl.dl.module.unary import Unary
 from espdl.dtypes import DType
@@ -20,10 +20,6 @@ from espdl.rounding import saturate, shift_and_round
 from espdl.tensor import TensorBase
 
 _SMALLEST_NORMAL = np.finfo(np.float32).tiny
-
-
-def _constant_bounds(node: NodeFacts) -> bool:
-    return all(node.input_shapes[i] is None or i in node.constants for i in range(1, len(node.input_shapes)))
 
 
 class Clip(Unary, op_type="Clip"):
@@ -35,7 +31,7 @@ class Clip(Unary, op_type="Clip"):
 
     contract = Contract(
         INTEGER_AND_FLOAT,
-        limits=(Limit("the bounds are constants", _constant_bounds, "fold the bounds into constants before quantizing"),),
+        limits=(constants("the bounds are constants", 1, remedy="compute the bounds before the network is exported"),),
     )
     quantization = Quantization(inputs_like_first=frozenset({1, 2}), table=True)
 

@@ -52,6 +52,17 @@ class Limit:
     remedy: str = ""
 
 
+def constants(text: str, first: int, last: int | None = None, *, remedy: str = "export the network with fixed sizes") -> Limit:
+    """The limit that inputs ``first`` to ``last``, or all from ``first`` on, are constants; omitted and empty ones are, too."""
+
+    def holds(node: NodeFacts) -> bool:
+        stop = len(node.input_shapes) if last is None else min(last + 1, len(node.input_shapes))
+        shapes = node.input_shapes
+        return all(shapes[i] is None or 0 in shapes[i] or i in node.constants for i in range(first, stop))  # type: ignore[operator]
+
+    return Limit(text, holds, remedy)
+
+
 @dataclass(frozen=True)
 class Contract:
     """What an operator accepts (runtime spec 3.0.3).

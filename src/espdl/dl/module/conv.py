@@ -13,7 +13,7 @@ from espdl.dl.base import Window
 from espdl.dl.base.patches import padded, patches, tiles
 from espdl.dl.machine import Machine
 from espdl.dl.module.base import Step
-from espdl.dl.module.contract import INTEGER, Contract, Layout, LayoutRule, Limit, NodeFacts, Quantization
+from espdl.dl.module.contract import INTEGER, Contract, Layout, LayoutRule, Limit, NodeFacts, Quantization, constants
 from espdl.dl.module.mac import MacModule, filter_tag, width_of
 from espdl.dtypes import Activation
 from espdl.errors import EspdlError
@@ -45,11 +45,8 @@ class Conv(MacModule, op_type="Conv"):
         INTEGER,
         ranks=(3, 4),
         limits=(
-            Limit("the filter is a constant", lambda facts: 1 in facts.constants, "fold the filter into an initializer"),
-            Limit(
-                "the bias is a constant",
-                lambda facts: len(facts.input_shapes) < 3 or facts.input_shapes[2] is None or 2 in facts.constants,
-            ),
+            constants("the filter is a constant", 1, 1, remedy="use MatMul where the network computes the weights"),
+            constants("the bias is a constant", 2, remedy="put an Add behind the node"),
             Limit(
                 "group is 1, or the number of input and of output channels",
                 _group_runs,
@@ -57,7 +54,7 @@ class Conv(MacModule, op_type="Conv"):
             ),
             Limit(
                 "auto_pad is NOTSET",
-                lambda facts: facts.attributes.get("auto_pad", "NOTSET") in ("NOTSET", b"NOTSET", ""),
+                lambda facts: facts.attributes.get("auto_pad", "NOTSET") in ("NOTSET", ""),
                 "write the padding as pads",
             ),
             Limit("pads are not negative", _pads_fit, "put a Slice before the node"),

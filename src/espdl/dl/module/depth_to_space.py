@@ -51,7 +51,7 @@ class _Rearrangement(Module):
 def _dcr_is_exact(node: NodeFacts) -> bool:
     mode = node.attributes.get("mode", "DCR")
     shape, block = node.input_shapes[0], node.attributes.get("blocksize", 1)
-    return mode in ("CRD", b"CRD") or shape is None or shape[1] == block**3
+    return mode == "CRD" or shape is None or shape[1] == block**3
 
 
 class DepthToSpace(_Rearrangement, op_type="DepthToSpace"):

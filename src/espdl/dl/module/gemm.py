@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from espdl.dl.machine import Machine
 from espdl.dl.module.base import Step
-from espdl.dl.module.contract import INTEGER, Contract, Limit, NodeFacts, Quantization
+from espdl.dl.module.contract import INTEGER, Contract, Limit, NodeFacts, Quantization, constants
 from espdl.dl.module.mac import MacModule, filter_tag, width_of
 from espdl.dtypes import Activation
 from espdl.errors import EspdlError
@@ -31,7 +31,7 @@ class Gemm(MacModule, op_type="Gemm"):
     contract: ClassVar[Contract] = Contract(
         INTEGER,
         limits=(
-            Limit("B is a constant", lambda facts: 1 in facts.constants, "use MatMul for two computed inputs"),
+            constants("B is a constant", 1, 1, remedy="use MatMul for two computed inputs"),
             Limit("transA is 0", lambda facts: not facts.attributes.get("transA", 0), "put a Transpose before the node"),
             Limit("alpha is 1", lambda facts: facts.attributes.get("alpha", 1.0) == 1.0, "multiply B by alpha"),
             Limit("beta is 1", lambda facts: facts.attributes.get("beta", 1.0) == 1.0, "multiply C by beta"),

@@ -13,6 +13,7 @@ from espdl.dl.base import LaneOverflows, LaneRule, MacFilter
 from espdl.dl.base.lanes import wrap
 from espdl.dl.machine import Machine
 from espdl.dl.module.base import Module
+from espdl.dl.module.checks import INTEGER_TYPES
 from espdl.dl.module.contract import INTEGER, Contract, Quantization
 from espdl.dtypes import Activation, DType, QuantType
 from espdl.errors import EspdlError
@@ -21,7 +22,6 @@ from espdl.tensor import TensorBase
 
 MAX_EXPONENT = 1 << 16
 """Larger ones can only come from a damaged file."""
-INTEGER_TYPES = (DType.INT8, DType.INT16)
 
 
 class MacModule(Module):

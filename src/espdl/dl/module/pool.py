@@ -50,7 +50,7 @@ def _no_dilations(node: NodeFacts) -> bool:
 
 
 def _explicit_pads(node: NodeFacts) -> bool:
-    return node.attributes.get("auto_pad", "NOTSET") in ("NOTSET", "VALID", b"NOTSET", b"VALID")
+    return node.attributes.get("auto_pad", "NOTSET") in ("NOTSET", "VALID")
 
 
 def _counts_pads(node: NodeFacts) -> bool:

@@ -20,7 +20,7 @@ from espdl.dl.module.checks import (
     integer_attribute,
     tensor_exponent,
 )
-from espdl.dl.module.contract import INTEGER_AND_FLOAT, Contract, Layout, LayoutRule, Limit, NodeFacts, Quantization
+from espdl.dl.module.contract import INTEGER_AND_FLOAT, Contract, Layout, LayoutRule, Limit, NodeFacts, Quantization, constants
 from espdl.dl.module.sums import sequential_product, sequential_sum, sqrt_newton
 from espdl.dl.module.unary import exp, log
 from espdl.dtypes import DType, Inplace
@@ -40,10 +40,6 @@ def _axes_of(node: NodeFacts) -> list[int] | None:
     return None if axes is None else [int(axis) for axis in axes]
 
 
-def _axes_are_constant(node: NodeFacts) -> bool:
-    return len(node.input_shapes) < 2 or node.input_shapes[1] is None or 1 in node.constants
-
-
 def _few_groups(node: NodeFacts) -> bool:
     shape, axes = node.input_shapes[0], _axes_of(node)
     return shape is None or not axes or _groups(len(shape), {axis % len(shape) for axis in axes}) <= MAX_GROUPS
@@ -61,7 +57,7 @@ def _groups(rank: int, axes: set[int]) -> int:
 CONTRACT = Contract(
     INTEGER_AND_FLOAT,
     limits=(
-        Limit("the axes are constants", _axes_are_constant, "fold constants before quantizing"),
+        constants("the axes are constants", 1),
         Limit(
             "reduced and kept axes alternate at most 3 times",
             _few_groups,

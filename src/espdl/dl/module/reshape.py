@@ -9,23 +9,17 @@ from numpy.typing import NDArray
 
 from espdl.dl.module.assign import Assignment
 from espdl.dl.module.checks import axes_in, constant_integers, input_shape, integer_attribute
-from espdl.dl.module.contract import INTEGER_AND_FLOAT, Contract, Limit, NodeFacts, Quantization
+from espdl.dl.module.contract import INTEGER_AND_FLOAT, Contract, Quantization, constants
 from espdl.dtypes import Inplace
 from espdl.errors import EspdlError
-
-
-def _second_input_is_constant(node: NodeFacts) -> bool:
-    return len(node.input_shapes) < 2 or node.input_shapes[1] is None or 1 in node.constants
-
-
-_CONSTANT = Limit("the second input is a constant", _second_input_is_constant, "fix the input shapes and fold constants")
+from espdl.tensor_ops import resolve_shape
 
 
 class View(Assignment):
     """The values of input 0, in the same order, in the shape that :meth:`get_output_shape` says."""
 
     default_inplace = Inplace.UNCHANGED_BUFFER
-    contract = Contract(INTEGER_AND_FLOAT, limits=(_CONSTANT,))
+    contract = Contract(INTEGER_AND_FLOAT, limits=(constants("the second input is a constant", 1),))
     quantization = Quantization(float_inputs=frozenset({1}), passive=True)
 
     def float_forward(self, x: NDArray[Any], *_: Any) -> NDArray[Any]:  # type: ignore[override]
@@ -52,14 +46,10 @@ class Reshape(View, op_type="Reshape"):
                 if i >= len(source):
                     raise EspdlError(f"entry {i} of the shape {self.shape} copies a dimension that {source} does not have")
                 result[i] = source[i]
-        if -1 in result:
-            known = prod(d for d in result if d != -1)
-            if known == 0 or prod(source) % known:
-                raise EspdlError(f"a tensor of shape {source} cannot take the shape {self.shape}")
-            result[result.index(-1)] = prod(source) // known
-        if prod(result) != prod(source):
-            raise EspdlError(f"a tensor of shape {source} cannot take the shape {self.shape}")
-        return [result]
+        try:
+            return [resolve_shape(result, prod(source))]
+        except EspdlError:
+            raise EspdlError(f"a tensor of shape {source} cannot take the shape {self.shape}") from None
 
 
 class Flatten(View, op_type="Flatten"):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from espdl.dl.machine import Machine
 from espdl.dl.module.base import Module, Step
 from espdl.dl.module.checks import common_dtype, given, input_shape, tensor_exponent, text_attribute
-from espdl.dl.module.contract import Align, Contract, Layout, LayoutRule, Limit, NodeFacts, Quantization
+from espdl.dl.module.contract import Align, Contract, Layout, LayoutRule, Limit, NodeFacts, Quantization, constants
 from espdl.dl.module.pool import BATCH
 from espdl.dtypes import DType, QuantType
 from espdl.errors import EspdlError
@@ -24,8 +24,7 @@ _ROUND = "round_prefer_floor"
 
 
 def _text(node: NodeFacts, name: str, default: str) -> str:
-    value = node.attributes.get(name, default)
-    return value.decode() if isinstance(value, bytes) else str(value)
+    return str(node.attributes.get(name, default))
 
 
 def _mode_is_known(node: NodeFacts) -> bool:
@@ -66,10 +65,6 @@ def _spatial_only(node: NodeFacts) -> bool:
     return source is None or target is None or source[:2] == target[:2]
 
 
-def _sizes_are_constant(node: NodeFacts) -> bool:
-    return all(shape is None or 0 in shape or i in node.constants for i, shape in enumerate(node.input_shapes) if i > 1)
-
-
 @dataclass(frozen=True)
 class _Taps:
     """Which two source positions make each target position: ``(1 - ratio) * x[low] + ratio * x[high]``."""
@@ -101,7 +96,7 @@ class Resize(Module, op_type="Resize"):
             Limit("linear positions are half_pixel or align_corners", _linear_transform, "use half_pixel"),
             Limit("no antialias, keep_aspect_ratio_policy stretch", _stretches, "set antialias to 0, write the sizes out"),
             Limit("only spatial axes are resized", _spatial_only),
-            Limit("scales or sizes are constants", _sizes_are_constant, "fix the input shapes and fold constants"),
+            constants("scales or sizes are constants", 2),
         ),
     )
     quantization = Quantization(float_inputs=frozenset({1, 2, 3}), align=Align.INPUTS_TO_OUTPUT)

@@ -18,17 +18,13 @@ from espdl.dl.module.checks import (
     input_shape,
     integer_attribute,
 )
-from espdl.dl.module.contract import INTEGER, Contract, Limit, NodeFacts, Quantization
+from espdl.dl.module.contract import INTEGER, Contract, Limit, NodeFacts, Quantization, constants
 from espdl.errors import EspdlError
 from espdl.tensor import TensorBase
 
 
 def _leading_axes(node: NodeFacts) -> bool:
     return {node.attributes.get("batch_axis", 1), node.attributes.get("time_axis", 0)} == {0, 1}
-
-
-def _lengths_are_constant(node: NodeFacts) -> bool:
-    return 1 in node.constants
 
 
 class ReverseSequence(Module, op_type="ReverseSequence"):
@@ -42,7 +38,7 @@ class ReverseSequence(Module, op_type="ReverseSequence"):
         INTEGER,
         limits=(
             Limit("batch_axis and time_axis are 0 and 1", _leading_axes, "transpose first"),
-            Limit("the lengths are constants", _lengths_are_constant, "fold constants before quantizing"),
+            constants("the lengths are constants", 1),
         ),
     )
     quantization = Quantization(float_inputs=frozenset({1}), passive=True)

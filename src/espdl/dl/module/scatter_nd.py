@@ -21,8 +21,7 @@ REDUCTIONS = ("none", "add", "mul", "max", "min")
 
 
 def _reduction_is_known(node: NodeFacts) -> bool:
-    reduction = node.attributes.get("reduction", "none")
-    return (reduction.decode() if isinstance(reduction, bytes) else reduction) in ("none", "add", "max", "min")
+    return node.attributes.get("reduction", "none") in ("none", "add", "max", "min")
 
 
 def _indices_are_constant(node: NodeFacts) -> bool:

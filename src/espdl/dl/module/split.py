@@ -11,14 +11,10 @@ from numpy.typing import NDArray
 from espdl.dl.machine import Machine
 from espdl.dl.module.base import Module, Step
 from espdl.dl.module.checks import axis_in, common_dtype, constant_integers, given, input_shape, integer_attribute
-from espdl.dl.module.contract import INTEGER_AND_FLOAT, Contract, Layout, LayoutRule, Limit, NodeFacts, Quantization
+from espdl.dl.module.contract import INTEGER_AND_FLOAT, Contract, Layout, LayoutRule, Quantization, constants
 from espdl.dtypes import DType
 from espdl.errors import EspdlError
 from espdl.tensor import TensorBase
-
-
-def _sizes_are_constant(node: NodeFacts) -> bool:
-    return len(node.input_shapes) < 2 or node.input_shapes[1] is None or 1 in node.constants
 
 
 class Split(Module, op_type="Split"):
@@ -28,9 +24,7 @@ class Split(Module, op_type="Split"):
     of parts by it is refused, unless both come to the same.
     """
 
-    contract = Contract(
-        INTEGER_AND_FLOAT, limits=(Limit("the lengths are constants", _sizes_are_constant, "fold constants before quantizing"),)
-    )
+    contract = Contract(INTEGER_AND_FLOAT, limits=(constants("the lengths are constants", 1),))
     quantization = Quantization(float_inputs=frozenset({1}), passive=True)
     layout = LayoutRule(Layout.AXES, axis_attributes=("axis",))
 
