@@ -100,6 +100,7 @@ def espdl_quantize_onnx(
     if kwargs:
         raise EspdlError(f"espdl_quantize_onnx has no parameter {', '.join(sorted(kwargs))}")
     from espdl.quantize.api import quantize
+    from espdl.quantize.export import output_places
     from espdl.quantize.setting import QuantizationSettingFactory
 
     platform = get_target_platform(target, quant_type or num_of_bits)
@@ -109,6 +110,9 @@ def espdl_quantize_onnx(
     setting.dispatching_table.platforms.update(dispatching_override or {})
     if dispatching_method != "allin":
         setting.dispatcher = dispatching_method
+    if not skip_export:
+        kept = [onnx_import_file] if isinstance(onnx_import_file, (str, os.PathLike)) else []
+        output_places(espdl_export_file, export_config, kept)
     model = quantize(
         onnx_import_file,
         calib_dataloader,

@@ -153,3 +153,32 @@ def test_check_of_a_file_that_is_no_network(espdl: Command, digits: Path) -> Non
     result = espdl("check", digits, "--target", "c")
     assert result.code == 1
     assert "digits.espdl" in result.err
+
+
+@pytest.mark.parametrize(
+    ("name", "why"), [("net.onnx", "is read"), ("net.json", "cannot be a .json file"), ("net", "not a file")]
+)
+def test_outputs_that_cannot_be(espdl: Command, network: Path, calibration: Path, tmp_path: Path, name: str, why: str) -> None:
+    source = tmp_path / "net.onnx"
+    source.write_bytes(network.read_bytes())
+    (tmp_path / "net.info").mkdir()
+    result = espdl("quantize", source, "-o", tmp_path / name, "--target", "c", "--calib", calibration)
+    assert result.code == 1
+    assert why in result.err
+    assert source.read_bytes() == network.read_bytes()
+    assert {path.name for path in tmp_path.iterdir()} == {"net.onnx", "net.info"}
+
+
+def test_an_exact_output_in_json(espdl: Command, tmp_path: Path) -> None:
+    graph = helper.make_graph(
+        [helper.make_node("Relu", ["x"], ["y"])],
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 4])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 4])],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)]), tmp_path / "net.onnx")
+    np.save(tmp_path / "data.npy", np.array([[1, -1, 0.5, 0.25]], np.float32))
+    arguments = ["-o", tmp_path / "net.espdl", "--target", "c", "--calib", tmp_path / "data.npy", "--json"]
+    result = espdl("quantize", tmp_path / "net.onnx", *arguments)
+    assert result.json["snr_db"] == {"y": None}
+    assert "Infinity" not in result.out

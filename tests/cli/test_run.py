@@ -119,3 +119,21 @@ def test_runs_of_the_real_runtime_are_reproduced(espdl: Command, conformance: Pa
     assert {f"out:{name}" for name in written} == {name for name in golden if name.startswith("out:")}
     for name, array in written.items():
         np.testing.assert_array_equal(array, golden[f"out:{name}"].reshape(-1, *array.shape)[-1])
+
+
+@pytest.mark.parametrize("which", ["model", "inputs"])
+def test_what_is_read_is_not_written(espdl: Command, digits: Path, image: Path, which: str) -> None:
+    place = digits if which == "model" else image
+    before = place.read_bytes()
+    result = espdl("run", digits, "--inputs", image, "--outputs", place)
+    assert result.code == 1
+    assert "this file is read, so it cannot be written" in result.err
+    assert place.read_bytes() == before
+
+
+def test_inputs_that_are_no_numbers(espdl: Command, digits: Path, tmp_path: Path) -> None:
+    np.savez(tmp_path / "in.npz", image=np.full((1, 8, 8, 1), np.nan, np.float32))
+    result = espdl("run", digits, "--inputs", tmp_path / "in.npz", "--outputs", tmp_path / "out.npz")
+    assert result.code == 1
+    assert "input 'image' is given 64 values that are not a number" in result.err
+    assert not (tmp_path / "out.npz").exists()

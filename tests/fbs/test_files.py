@@ -129,3 +129,17 @@ def test_pipe_does_not_hang(tmp_path: Path) -> None:
     with pytest.raises(EspdlError, match="this is not a file"):
         open_mapped(tmp_path / "pipe")
     assert time.perf_counter() - started < 5
+
+
+@pytest.mark.skipif(os.name != "posix", reason="asks whether processes live")
+def test_what_killed_processes_left_is_removed(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as gone:
+        gone.wait()
+    kept = [f".model.espdl.{os.getpid()}.abcd1234.tmp", f".model.espdl.{gone.pid}.tmp", f".other.{gone.pid}.abcd1234.tmp"]
+    for name in [*kept, f".model.espdl.{gone.pid}.abcd1234.tmp"]:
+        (tmp_path / name).write_bytes(b"half")
+    directory = tmp_path / f".model.espdl.{gone.pid}.ab_d1234.tmp"
+    directory.mkdir()
+    (directory / "model.espdl").write_bytes(b"half")
+    write_atomically(tmp_path / "model.espdl", b"whole")
+    assert {path.name for path in tmp_path.iterdir()} == {"model.espdl", *kept}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Iterable, Sequence
 
@@ -15,8 +16,16 @@ COLUMNS = 100
 
 
 def print_json(value: object) -> None:
-    """Prints one JSON object; what JSON does not know (paths, enumerations) becomes text."""
-    print(json.dumps(value, indent=2, default=str))
+    """Prints one JSON object; what JSON does not know (paths, enumerations) becomes text, infinities and NaN null."""
+    print(json.dumps(_finite(value), indent=2, default=str, allow_nan=False))
+
+
+def _finite(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def console() -> Console:

@@ -35,9 +35,11 @@ def command(
     from espdl.dl import Model
     from espdl.dl.arrays import load_arrays, save_arrays
     from espdl.dl.series import count_steps, run_series
+    from espdl.fbs.files import require_writable
     from espdl.progress import stage
     from espdl.wording import counted
 
+    require_writable(outputs, keep=(model, inputs))
     arrays = load_arrays(inputs)
     with stage(f"running {model.name}"):
         network = Model(model, target=target, arithmetic=arithmetic, backend=backend)

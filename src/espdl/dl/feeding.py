@@ -55,6 +55,8 @@ def assign_input(tensor: TensorBase, name: str, value: Any, rounding: Rounding) 
                 f"input {name!r} is {tensor.dtype.name}, given is {array.dtype}",
                 hint=f"give {tensor.dtype.numpy} for raw values or float32 for real ones",
             )
+        if np.isnan(array).any():
+            raise EspdlError(f"input {name!r} is given {int(np.isnan(array).sum())} values that are not a number")
         value = TensorBase(array.shape, array.astype(np.float32), 0, DType.FLOAT)
     if not tensor.assign(value, rounding=rounding):
         raise EspdlError(

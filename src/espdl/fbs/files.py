@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import mmap
 import os
+import re
+import shutil
 import stat
 import tempfile
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
 from espdl.errors import EspdlError
+
+_SUFFIX = ".tmp"
 
 
 def open_mapped(path: str | Path) -> memoryview:
@@ -48,9 +53,9 @@ def write_atomically(path: str | Path, data: bytes | bytearray | memoryview | st
     temporary = ""
     try:
         target = Path(os.path.realpath(path))
-        if target.exists() and not target.is_file():
-            raise EspdlError("the file cannot be written", where=str(path), why="there is something that is not a file")
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name[:64]}.", suffix=".tmp", dir=target.parent)
+        require_writable(path)
+        remove_leftovers(target)
+        descriptor, temporary = tempfile.mkstemp(prefix=_prefix(target), suffix=_SUFFIX, dir=target.parent)
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
             file.flush()
@@ -65,6 +70,54 @@ def write_atomically(path: str | Path, data: bytes | bytearray | memoryview | st
         if temporary:
             with suppress(OSError):
                 os.unlink(temporary)
+
+
+def require_writable(path: str | Path, keep: Iterable[str | os.PathLike[str]] = ()) -> None:
+    """Raises :class:`EspdlError` for a place where there is something that is not a file, or one of the files ``keep``."""
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise EspdlError("the file cannot be written", where=str(path), why="there is something that is not a file")
+    if os.path.realpath(path) in map(os.path.realpath, keep):
+        raise EspdlError("this file is read, so it cannot be written", where=str(path), hint="choose another output")
+
+
+def staging_directory(target: Path) -> tempfile.TemporaryDirectory[str]:
+    """A new directory beside ``target``, for what shall take its place; as a context, it is gone at the end."""
+    remove_leftovers(target)
+    return tempfile.TemporaryDirectory(prefix=_prefix(target), suffix=_SUFFIX, dir=target.parent)
+
+
+def remove_leftovers(target: Path) -> None:
+    """Removes what processes that were killed while they wrote ``target`` have left beside it."""
+    if os.name != "posix":  # elsewhere there is no harmless way to ask whether a process lives
+        return
+    pattern = re.compile(re.escape(_start(target)) + r"(\d{1,9})\.\w{8}" + re.escape(_SUFFIX))
+    with suppress(OSError):
+        for entry in list(os.scandir(target.parent)):
+            found = pattern.fullmatch(entry.name)
+            if found is None or _alive(int(found[1])):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                shutil.rmtree(entry.path, ignore_errors=True)
+            else:
+                os.unlink(entry.path)
+
+
+def _start(target: Path) -> str:
+    return f".{target.name[:64]}."
+
+
+def _prefix(target: Path) -> str:
+    return f"{_start(target)}{os.getpid()}."
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass  # it lives, as somebody else's
+    return True
 
 
 def _mode(target: Path) -> int:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from espdl.errors import EspdlError
 from espdl.fbs import info_text, wrap_model, write_atomically, write_model
+from espdl.fbs.files import require_writable, staging_directory
 from espdl.fbs.records import Model
 from espdl.quantize.config_json import config_json
 from espdl.quantize.graph import QuantGraph
@@ -57,6 +57,25 @@ def file_bytes(record: Model) -> bytes:
     return wrap_model(write_model(record))
 
 
+def output_places(path: str | os.PathLike[str], config: bool = True, keep: Sequence[str | os.PathLike[str]] = ()) -> list[Path]:
+    """The paths that :func:`write_files` writes, the model first.
+
+    Args:
+        path, config: as there.
+        keep: files that must stay as they are.
+
+    Raises:
+        EspdlError: when one of them is no place for a file, is the place of another one, or is among ``keep``.
+    """
+    target = Path(path)
+    places = [target, target.with_suffix(".info"), target.with_suffix(".json")] if config else [target]
+    if target in places[1:]:
+        raise EspdlError(f"the model cannot be a {target.suffix} file", where=str(target), hint="name it .espdl")
+    for place in places:
+        require_writable(place, keep)
+    return places
+
+
 def write_files(path: str | Path, data: bytes, record: Model, graph: QuantGraph, config: bool = True) -> list[Path]:
     """Writes a model, and its ``.info`` and ``.json`` beside it.
 
@@ -73,18 +92,16 @@ def write_files(path: str | Path, data: bytes, record: Model, graph: QuantGraph,
         The paths written.
     """
     target = Path(path)
-    contents: list[tuple[Path, bytes | str]] = []
-    if config:
-        contents += [(target.with_suffix(".json"), config_json(graph)), (target.with_suffix(".info"), info_text(record))]
-    contents.append((target, data))
+    places = output_places(target, config)
+    contents: list[bytes | str] = [data, info_text(record), config_json(graph)] if config else [data]
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         # Written beside their places first, so that a full disk or a kill leaves all three older files as they were.
-        with TemporaryDirectory(prefix=f".{target.name[:64]}.", dir=target.parent) as staging:
-            for place, content in contents:
+        with staging_directory(target) as staging:
+            for place, content in zip(places, contents, strict=True):
                 write_atomically(Path(staging) / place.name, content)
-            for place, _ in contents:
+            for place in reversed(places):
                 os.replace(Path(staging) / place.name, os.path.realpath(place))
     except OSError as error:
         raise EspdlError("the files cannot be written", where=str(target), why=error.strerror or str(error)) from None
-    return [place for place, _ in reversed(contents)]
+    return places

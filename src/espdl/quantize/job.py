@@ -12,6 +12,7 @@ import onnx_ir as ir
 
 from espdl.quantize.api import quantize
 from espdl.quantize.calibration_data import open_calibration_data
+from espdl.quantize.export import output_places
 from espdl.quantize.importer import load_network
 from espdl.quantize.passes.tools import shape_of
 from espdl.quantize.pictures import PictureOptions
@@ -89,6 +90,7 @@ def run_job(job: Job, say: Callable[[str], None] = lambda text: None) -> JobResu
     Raises:
         EspdlError: naming the file, setting, node or sample concerned. Nothing is written then.
     """
+    output_places(job.output, keep=[path for path in (job.network, Path(job.calibration), job.recipe) if path is not None])
     setting = load_recipe(job.recipe, job.target, job.bits) if job.recipe else None
     say(f"reading {job.network.name}")
     network = load_network(job.network, job.input_shapes)

@@ -29,12 +29,13 @@ class PictureOptions:
     bgr: bool = False
 
     def __post_init__(self) -> None:
-        if any(abs(value) > 2 for value in self.mean):
-            raise EspdlError(
-                f"a mean of {max(self.mean, key=abs):g} is out of range", hint="it is for pixels in 0..1: divide by 255"
-            )
-        if any(not 0 < value <= 2 for value in self.std):
-            raise EspdlError(f"a std of {min(self.std):g} is out of range", hint="it is for pixels in 0..1: divide by 255")
+        hint = "it is for pixels in 0..1: divide by 255"
+        for value in self.mean:
+            if not abs(value) <= 2:
+                raise EspdlError(f"a mean of {value:g} is out of range", hint=hint)
+        for value in self.std:
+            if not 0 < value <= 2:
+                raise EspdlError(f"a std of {value:g} is out of range", hint=hint)
 
 
 def picture_size(name: str, shape: tuple[int, ...]) -> tuple[int, int, int]:

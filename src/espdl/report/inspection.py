@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import json
 import keyword
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
@@ -195,30 +196,29 @@ def feeding_text(inspection: Inspection) -> list[str]:
     return lines
 
 
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
+
+
 def python_example(inspection: Inspection) -> str:
     """The same as Python that runs."""
-    chip = f', target="{inspection.target}"' if inspection.target_source == "given" else ""
+    chip = f', target="{inspection.target or "..."}"' if inspection.target_source == "given" or not inspection.target else ""
+    lines = ["import numpy as np", "from espdl import Model", ""]
     if not inspection.target:
-        chip = ', target="..."  # the file does not tell its chip'
-    head, _, comment = chip.partition("  #")
-    lines = [
-        "import numpy as np",
-        "from espdl import Model",
-        "",
-        f'model = Model("{Path(inspection.file).name}"{head})' + (f"  #{comment}" if comment else ""),
-    ]
+        lines.append("# the file does not tell its chip: fill it in")
+    lines.append(f"model = Model({_quoted(Path(inspection.file).name)}{chip})")
     feeds = []
     for port in inspection.inputs:
         variable = _identifier(port.name, inspection.inputs)
         layout = f"  # {port.layout}" if port.layout else ""
         dtype = "float32" if port.exponent is not None else port.dtype
         lines.append(f"{variable} = np.zeros({list(port.shape)}, np.{dtype}){layout}")
-        feeds.append(f'"{port.name}": {variable}')
+        feeds.append(f"{_quoted(port.name)}: {variable}")
     lines.append(f"outputs = model.run_arrays({{{', '.join(feeds)}}})")
     if len(inspection.outputs) == 1:
         (port,) = inspection.outputs
         scale = f" * 2.0**{port.exponent}" if port.exponent is not None else ""
-        lines.append(f'real = outputs["{port.name}"]{scale}')
+        lines.append(f"real = outputs[{_quoted(port.name)}]{scale}")
     else:
         lines.append("real = {name: raw * 2.0 ** int(model.get_output(name).exponent) for name, raw in outputs.items()}")
     return "\n".join(lines)
