@@ -29,3 +29,13 @@ def conformance() -> Path:
     if directory is None:
         pytest.skip("no conformance data: set ESPDL_CONFORMANCE to its directory")
     return directory
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Prints what tests recorded with ``record_property("snr", ...)``."""
+    reports = [*terminalreporter.stats.get("passed", ()), *terminalreporter.stats.get("failed", ())]
+    figures = sorted(value for report in reports for key, value in report.user_properties if key == "snr")
+    if figures:
+        terminalreporter.section("SNR of the integer run against the float network")
+        for figure in figures:
+            terminalreporter.line(figure)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -100,3 +101,15 @@ def test_module_can_be_run(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "does not exist" in done.stderr
     assert "\x1b" not in done.stdout + done.stderr, "no colour when piped"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no broken pipes")
+def test_a_reader_that_has_gone_is_no_disaster() -> None:
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "espdl", "doctor", "--json"]
+    environment = {"PYTHONPATH": str(ROOT / "src")}
+    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True, env=environment, check=False)
+    os.close(write)
+    assert done.stderr == ""
+    assert done.returncode == 1

@@ -67,7 +67,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(arguments: Sequence[str], debug: bool) -> int:
     try:
-        return make_app(arguments[0] if arguments else "")(arguments) or SUCCESS
+        code = make_app(arguments[0] if arguments else "")(arguments) or SUCCESS
+        sys.stdout.flush()  # so that a reader who has gone is noticed here
+        return int(code)
     except CycloptsError as error:
         _say(f"{error}\nSee: espdl {_verb_of(error)}--help")
         return USAGE

@@ -22,6 +22,9 @@ Format = tuple[int, int]
 """(bits, exponent) of an integer tensor; bits 0 is float."""
 
 FLOAT_FORMAT: Format = (0, 0)
+LARGEST_LEFT_SHIFT = 6
+"""Vector units keep the factor of an 8-bit left shift in 8 bits (runtime spec 2.3), so longer shifts are made in steps."""
+
 QUANT_TYPE = {0: "F32", 8: "S8", 16: "S16"}
 
 
@@ -156,6 +159,9 @@ class Emitter:
         key = (source.name, source.order, fmt)
         if key in self._forms:
             return self._forms[key]
+        if fmt[0] == source.format[0] == 8 and source.format[1] - fmt[1] > LARGEST_LEFT_SHIFT:
+            source = self._convert(source, (8, source.format[1] - LARGEST_LEFT_SHIFT))
+            return self._convert(source, fmt)
         bits = fmt[0] or source.format[0]
         if not source.format[0]:
             op_type, scale = "QuantizeLinear", 2.0 ** fmt[1]

@@ -18,7 +18,7 @@ from espdl.dtypes import DType
 from espdl.errors import EspdlError
 from espdl.fbs import records
 from espdl.quantize.assign import attributes_of, module_of
-from espdl.quantize.emitter import FLOAT_FORMAT, Emitter, Stored, format_of
+from espdl.quantize.emitter import Emitter, Stored, format_of
 from espdl.quantize.graph import QuantGraph, QuantInfo
 from espdl.quantize.layout import Arrangement, Order, arrange, between, identity, moves_nothing, preferred_input_order
 from espdl.quantize.matmul_packing import pack_computed
@@ -160,14 +160,9 @@ class _Lowering:
             return emit_constant(self.out, node, index, array, info, bits)
         source, order = self.stored[value.name or ""], arrangement.inputs[index]
         assert order is not None
-        if info is None and source.format == FLOAT_FORMAT:
-            return self._reordered(source, order).name
         if bits and index == 1 and info is not None and module_of(node).quantization.computing and len(source.shape) > 1:
             return pack_computed(self.out, source, format_of(info)).name
-        return self._reordered(source, order, info).name
-
-    def _reordered(self, source: Stored, order: Order, info: QuantInfo | None = None) -> Stored:
-        return self.out.bring(source, order, format_of(info))
+        return self.out.bring(source, order, format_of(info)).name
 
     # Fusion
 
@@ -188,6 +183,8 @@ class _Lowering:
     def _graph_output(self, value: ir.Value) -> records.ValueInfo:
         """The file's variable of a graph output, under its own name."""
         name = value.name or ""
+        if constant(value) is not None:
+            raise EspdlError(f"output {name!r} does not depend on the inputs", hint="leave it out of the network")
         stored = self.stored[name]
         if stored.name == name and not value.is_graph_input():
             return self.out.variables[name]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from espdl.dl.machine import Machine
 from espdl.dl.module.base import Module, Step
 from espdl.dl.module.checks import axis_in, common_dtype, given, input_shape, integer_attribute
-from espdl.dl.module.contract import INTEGER_AND_FLOAT, Contract, Limit, NodeFacts, Quantization
+from espdl.dl.module.contract import INTEGER_AND_FLOAT, Contract, Layout, LayoutRule, Limit, NodeFacts, Quantization
 from espdl.dtypes import DType
 from espdl.errors import EspdlError
 from espdl.tensor import TensorBase
@@ -36,6 +36,7 @@ class Gather(Module, op_type="Gather"):
         ),
     )
     quantization = Quantization(float_inputs=frozenset({1}), passive=True)
+    layout = LayoutRule(Layout.AXES, axis_attributes=("axis",))
 
     def configure(self) -> None:
         self.axis = integer_attribute(self, "axis", 0)
