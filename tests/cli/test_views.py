@@ -79,7 +79,7 @@ def test_profile_json(espdl: Command, digits: Path) -> None:
 def test_doctor(espdl: Command) -> None:
     result = espdl("doctor")
     assert result.code == 0
-    for text in ("espdl", "python", "kernels", "onnxruntime", "torch"):
+    for text in ("espdl", "python", "kernels", "onnxruntime", "scikit-learn"):
         assert text in result.out
 
 

@@ -96,10 +96,7 @@ _NEEDED = (
     ("rich", "rich", "this text"),
     ("cyclopts", "cyclopts", "the command line"),
 )
-_OPTIONAL = (
-    ("scikit-learn", "sklearn", "the demonstration", "espdl[demo]"),
-    ("torch", "torch", "nothing in this version: export networks to ONNX", ""),
-)
+_OPTIONAL = (("scikit-learn", "the demonstration", "espdl[demo]"),)
 
 
 def examine() -> Environment:
@@ -131,11 +128,11 @@ def _package(name: str, module: str, purpose: str, minimum: str) -> Package:
     return Package(name, version, True, purpose)
 
 
-def _optional_package(name: str, module: str, purpose: str, extra: str) -> Package:
-    """Presence only: loading torch takes seconds."""
+def _optional_package(name: str, purpose: str, extra: str) -> Package:
+    """Presence only: loading it would take seconds."""
     version = _version(name)
-    if version or not extra:
-        return Package(name, version, False, purpose, "" if version else "not installed")
+    if version:
+        return Package(name, version, False, purpose)
     return Package(name, "", False, purpose, "not installed", f"pip install '{extra}'")
 
 
