@@ -14,6 +14,7 @@ from espdl.fbs import FbsModel
 from espdl.fbs.packing import parse_packing_tag
 
 METADATA_KEY = "target"
+"""Entry of a file's metadata that names its chip."""
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from espdl.dl.model import Model
 from espdl.errors import EspdlError
 from espdl.fbs import records
 from espdl.quantize.check import check_network, require_supported
-from espdl.quantize.dataloader import samples_of
+from espdl.quantize.dataloader import Sample, samples_of
 from espdl.quantize.export import ExportOptions, build_record, file_bytes, write_files
 from espdl.quantize.graph import QuantGraph
 from espdl.quantize.importer import load_network
@@ -32,8 +32,9 @@ from espdl.quantize.tables import DEFAULT_STEP, LoweringOptions
 from espdl.quantize.test_values import with_test_values
 from espdl.wording import counted
 
-Sample = Mapping[str, NDArray]
 KEPT_SAMPLES = 8
+"""Calibration samples that the finished file is run on to be compared with the float network."""
+
 Network: TypeAlias = str | os.PathLike[str] | onnx.ModelProto | ir.Model
 
 

@@ -11,6 +11,7 @@ import espdl.dl.module  # noqa: F401  # fills MODULE_TYPES
 from espdl.dl.module.base import MODULE_TYPES, Module
 from espdl.dtypes import QuantType
 from espdl.errors import EspdlError
+from espdl.quantize.facts import attributes_of
 from espdl.quantize.graph import QuantGraph, QuantInfo, Role
 from espdl.quantize.passes.tools import constant
 from espdl.quantize.platform import TargetPlatform
@@ -29,19 +30,6 @@ def module_of(node: ir.Node) -> type[Module]:
         raise EspdlError(
             f"operator {node.op_type} cannot run", where=f"node {node.name!r}", hint="espdl check lists every such node"
         ) from None
-
-
-def attributes_of(node: ir.Node) -> dict[str, object]:
-    """The attributes of a node as plain Python values; those without a value are left out."""
-    values: dict[str, object] = {}
-    for name, attr in node.attributes.items():
-        if attr.value is None:
-            continue
-        if attr.type == ir.AttributeType.TENSOR:
-            values[name] = attr.as_tensor().numpy()
-        else:
-            values[name] = list(attr.value) if isinstance(attr.value, tuple | list) else attr.value
-    return values
 
 
 def assign(model: ir.Model, platform: TargetPlatform, setting: QuantizationSetting) -> QuantGraph:

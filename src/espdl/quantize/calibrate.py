@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,14 +10,13 @@ from numpy.typing import NDArray
 
 from espdl.errors import EspdlError
 from espdl.progress import track
+from espdl.quantize.dataloader import Sample
 from espdl.quantize.float_run import FloatRun, first_bad_node
 from espdl.quantize.graph import QuantGraph, QuantInfo, Role
 from espdl.quantize.observers import Observer, create_observer
 from espdl.quantize.parameters import to_integers, to_reals
 from espdl.quantize.passes.tools import constant
 from espdl.wording import at_node
-
-Sample = Mapping[str, NDArray]
 
 
 def calibrate(graph: QuantGraph, samples: Iterable[Sample], total: int | None = None) -> int:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from espdl.errors import EspdlError
+from espdl.quantize.dataloader import Sample, Shapes, split_batch, stack_samples
 from espdl.quantize.pictures import (
     PICTURE_SUFFIXES,
     PictureOptions,
@@ -32,9 +33,6 @@ from espdl.quantize.pictures import (
     takes_pictures,
 )
 from espdl.wording import counted
-
-Shapes = Mapping[str, tuple[int, ...]]
-Sample = dict[str, NDArray]
 
 FORMS = "a directory of pictures, an .npy or .npz file, or module:callable"
 
@@ -155,7 +153,7 @@ def _from_arrays(arrays: dict[str, NDArray], where: str, shapes: Shapes, steps: 
                 stacks[name] = picture_stack(name, arrays[name], shape)
                 readers[name] = partial(network_picture, shape=shape, options=options)
             else:
-                stacks[name] = _stack(name, arrays[name], shape)
+                stacks[name] = stack_samples(name, arrays[name], shape)
                 readers[name] = _as_numbers
     except EspdlError as error:
         raise error.at(where) from None
@@ -185,20 +183,6 @@ def _check_numbers(name: str, array: NDArray) -> None:
         raise EspdlError(f"the array for input {name!r} holds {array.dtype}, not numbers")
 
 
-def _stack(name: str, array: NDArray, shape: tuple[int, ...]) -> NDArray:
-    """``array`` as [samples, *shape]: the network's batch axis of 1 may be there, may be the samples' axis, or may be missing."""
-    if array.shape == shape:
-        return array[np.newaxis]
-    if array.shape[1:] == shape:
-        return array
-    if shape and shape[0] == 1 and array.shape[1:] == shape[1:]:
-        return array[:, np.newaxis]
-    hint = f"give an array of shape {['samples', *shape[1:]]}".replace("'", "")
-    if len(shape) == 4 and array.ndim == 4 and (array.shape[3], *array.shape[1:3]) == shape[1:]:
-        hint = "the network takes channels first: transpose with axes [0, 3, 1, 2]"
-    raise EspdlError(f"samples of shape {list(array.shape)} do not fit input {name!r} of shape {list(shape)}", hint=hint)
-
-
 def _from_callable(module_name: str, name: str, shapes: Shapes, steps: int) -> CalibrationData:
     where = f"{module_name}:{name}"
     if (here := os.getcwd()) not in sys.path:
@@ -222,29 +206,14 @@ def _from_callable(module_name: str, name: str, shapes: Shapes, steps: int) -> C
 
 
 def _batches_to_samples(batches: Iterable[Any], shapes: Shapes, where: str) -> Iterator[Sample]:
-    """Takes an array or a tensor per batch (or several in the order of the inputs, or a mapping by name) apart into samples."""
+    """Takes the batches of a callable apart; see :func:`espdl.quantize.dataloader.samples_of` for their forms."""
     if not isinstance(batches, Iterable):
         raise EspdlError(
             "the calibration callable must return an iterable", where=where, why=f"it returned {type(batches).__name__}"
         )
     for number, batch in enumerate(batches):
-        if isinstance(batch, Mapping):
-            values = dict(batch)
-        elif isinstance(batch, (list, tuple)) and len(batch) == len(shapes):
-            values = dict(zip(shapes, batch, strict=True))
-        else:
-            values = {next(iter(shapes)): batch}
-        if values.keys() != shapes.keys():
-            raise EspdlError(
-                f"batch {number} feeds {', '.join(map(str, values))}, the network's inputs are {', '.join(shapes)}", where=where
-            )
         try:
-            stacks = {}
-            for name, shape in shapes.items():
-                array = np.asarray(values[name])
-                _check_numbers(name, array)
-                stacks[name] = _stack(name, array, shape)
+            for sample in split_batch(batch, shapes):
+                yield {name: _as_numbers(array) for name, array in sample.items()}
         except EspdlError as error:
             raise error.at(f"{where}, batch {number}") from None
-        for index in range(min(len(stack) for stack in stacks.values())):
-            yield {name: _as_numbers(stack[index]) for name, stack in stacks.items()}

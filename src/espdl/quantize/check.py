@@ -155,11 +155,11 @@ def _verdict(node: ir.Node, region: Region, judged: Sequence[NodeVerdict]) -> No
         )
     if not judged:
         return NodeVerdict(name, op_type, "supported", "does nothing here and is removed")
-    into = ", ".join(_counted([verdict.op_type for verdict in judged]))
+    into = ", ".join(_tallied([verdict.op_type for verdict in judged]))
     return NodeVerdict(name, op_type, "decomposed", _join(f"into {into}", limits, "; "))
 
 
-def _counted(names: Sequence[str]) -> list[str]:
+def _tallied(names: Sequence[str]) -> list[str]:
     return [name if names.count(name) == 1 else f"{names.count(name)} x {name}" for name in dict.fromkeys(names)]
 
 

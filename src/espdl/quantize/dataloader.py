@@ -17,7 +17,10 @@ from espdl.errors import EspdlError
 from espdl.quantize.passes.tools import shape_of
 from espdl.wording import counted
 
-Sample = dict[str, NDArray]
+Sample = Mapping[str, NDArray]
+"""One array per input, by name, in the shape that the network takes."""
+
+Shapes = Mapping[str, tuple[int, ...]]
 
 
 def as_array(value: Any) -> NDArray:
@@ -66,11 +69,20 @@ def samples_of(
 
 
 def _samples(loader: Iterable[Any], model: ir.Model, steps: int | None, collate: Callable[[Any], Any] | None) -> Iterator[Sample]:
+    shapes = {value.name or "": shape_of(value) or () for value in model.graph.inputs}
+    types = {value.name or "": _taken_type(value) for value in model.graph.inputs}
     for number, batch in enumerate(_batches(loader, steps)):
         try:
-            yield from _split(collate(batch) if collate is not None else batch, model)
+            for sample in split_batch(collate(batch) if collate is not None else batch, shapes):
+                yield {name: array.astype(types[name], copy=False) for name, array in sample.items()}
         except EspdlError as error:
             raise error.at(f"calibration batch {number}") from None
+
+
+def _taken_type(value: ir.Value) -> np.dtype:
+    """Integers and booleans for an input that takes them, else float32."""
+    dtype = value.dtype.numpy() if value.dtype is not None else np.dtype(np.float32)
+    return dtype if dtype.kind in "iub" else np.dtype(np.float32)
 
 
 def _batches(loader: Iterable[Any], steps: int | None) -> Iterator[Any]:
@@ -87,9 +99,13 @@ def _batches(loader: Iterable[Any], steps: int | None) -> Iterator[Any]:
             return
 
 
-def _split(batch: Any, model: ir.Model) -> Iterator[Sample]:
-    values = {value.name or "": value for value in model.graph.inputs}
-    stacks = {name: _stack(name, as_array(given), values[name]) for name, given in _by_name(batch, list(values)).items()}
+def split_batch(batch: Any, shapes: Shapes) -> Iterator[Sample]:
+    """The samples of one batch, each in the shapes given by input name; the type of the numbers stays as it is.
+
+    Raises:
+        EspdlError: when the batch is of none of the forms of :func:`samples_of`, or does not fit.
+    """
+    stacks = {name: stack_samples(name, as_array(given), shapes[name]) for name, given in _by_name(batch, list(shapes)).items()}
     counts = {len(stack) for stack in stacks.values()}
     if len(counts) > 1:
         text = ", ".join(f"{name}: {len(stack)}" for name, stack in stacks.items())
@@ -120,22 +136,21 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float, np.number))
 
 
-def _stack(name: str, array: NDArray, value: ir.Value) -> NDArray:
-    """``array`` as [samples, *shape of the input], in the input's type."""
-    shape = shape_of(value) or ()
-    if value.dtype is not None and value.dtype.numpy().kind in "iub":
-        array = array.astype(value.dtype.numpy(), copy=False)
-    else:
-        array = array.astype(np.float32, copy=False)
+def stack_samples(name: str, array: NDArray, shape: tuple[int, ...]) -> NDArray:
+    """``array`` as [samples, *shape]: the network's batch axis of 1 may be there, may be the samples' axis, or may be missing.
+
+    Raises:
+        EspdlError: naming the input and both shapes.
+    """
     if array.shape == shape:
         return array[np.newaxis]
     if array.shape == shape[1:] and shape[:1] == (1,):
         return array[np.newaxis, np.newaxis]
-    if len(array.shape) == len(shape) and array.shape[1:] == shape[1:] and shape[0] >= 1 and array.shape[0] % shape[0] == 0:
+    if array.ndim == len(shape) and array.shape[1:] == shape[1:] and shape[0] >= 1 and array.shape[0] % shape[0] == 0:
         return array.reshape(-1, *shape)
     if array.shape[1:] == shape:
         return array
-    hint = ""
-    if len(shape) in (3, 4) and array.ndim == len(shape) and array.shape[1:] == (*shape[2:], shape[1]):
-        hint = "the network takes channels first: transpose the data"
+    rank, hint = len(shape), ""
+    if rank in (3, 4) and array.ndim == rank and array.shape[1:] == (*shape[2:], shape[1]):
+        hint = f"the network takes channels first: transpose with axes {[0, rank - 1, *range(1, rank - 1)]}"
     raise EspdlError(f"input {name!r} has shape {list(shape)}, given is {list(array.shape)}", hint=hint)

@@ -14,9 +14,11 @@ from espdl.chips import Chip
 from espdl.dtypes import DType
 from espdl.fbs import records
 from espdl.fbs.packing import packing_doc_string
+from espdl.quantize.assign import QUANT_TYPES
 from espdl.quantize.graph import QuantInfo
 from espdl.quantize.layout import Order, between, compose, identity, moves_nothing
 from espdl.quantize.parameters import stored_type
+from espdl.quantize.passes.tools import free_name
 
 Format = tuple[int, int]
 """(bits, exponent) of an integer tensor; bits 0 is float."""
@@ -24,8 +26,6 @@ Format = tuple[int, int]
 FLOAT_FORMAT: Format = (0, 0)
 LARGEST_LEFT_SHIFT = 6
 """Vector units keep the factor of an 8-bit left shift in 8 bits (runtime spec 2.3), so longer shifts are made in steps."""
-
-QUANT_TYPE = {0: "F32", 8: "S8", 16: "S16"}
 
 
 def format_of(info: QuantInfo | None) -> Format:
@@ -74,12 +74,7 @@ class Emitter:
 
     def fresh(self, name: str) -> str:
         """``name``, with a number where it is taken."""
-        candidate, number = name, 0
-        while candidate in self._taken:
-            number += 1
-            candidate = f"{name}_{number}"
-        self._taken.add(candidate)
-        return candidate
+        return free_name(name, self._taken)
 
     def variable(self, name: str, shape: Sequence[int], order: Order, fmt: Format, dtype: DType | None = None) -> Stored:
         """Declares a variable. ``dtype`` is needed only where it is neither a quantized tensor nor float32."""
@@ -111,7 +106,7 @@ class Emitter:
         self, op_type: str, name: str, inputs: Sequence[str], outputs: Sequence[str], attributes: Mapping[str, Any], bits: int
     ) -> records.Node:
         """Adds a node; attributes are sorted by name, ``quant_type`` comes from ``bits``."""
-        values = {**attributes, "quant_type": QUANT_TYPE[bits]}
+        values = {**attributes, "quant_type": QUANT_TYPES[bits].attribute}
         entries = [records.Attribute(key, values[key]) for key in sorted(values)]
         node = records.Node(op_type, name, list(inputs), list(outputs), entries)
         self.nodes.append(node)

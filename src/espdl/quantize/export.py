@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from espdl.dl.target import METADATA_KEY
 from espdl.errors import EspdlError
 from espdl.fbs import info_text, wrap_model, write_atomically, write_model
 from espdl.fbs.files import require_writable, staging_directory
@@ -17,9 +18,6 @@ from espdl.quantize.lower import Lowered, lower
 from espdl.quantize.separate import separate_views
 from espdl.quantize.tables import LoweringOptions
 from espdl.version import __version__
-
-TARGET = "target"
-"""Metadata entry that names the chip a file is for."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +44,7 @@ def build_record(graph: QuantGraph, options: ExportOptions) -> tuple[Model, Lowe
         producer_name="espdl",
         producer_version=__version__,
         model_version=options.model_version,
-        metadata_props={**(options.metadata or {}), TARGET: graph.chip.name},
+        metadata_props={**(options.metadata or {}), METADATA_KEY: graph.chip.name},
     )
     graph.warnings += separate_views(record, graph.chip)
     return record, lowered

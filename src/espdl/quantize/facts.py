@@ -15,7 +15,7 @@ def node_facts(node: ir.Node) -> NodeFacts:
     """What limits see of ``node``: attributes and constants as Python and NumPy values, shapes in ONNX order."""
     return NodeFacts(
         op_type=node.op_type,
-        attributes=node_attributes(node),
+        attributes=attributes_of(node),
         input_shapes=tuple(shape_of(value) for value in node.inputs),
         constants={
             index: value.const_value.numpy()
@@ -26,9 +26,9 @@ def node_facts(node: ir.Node) -> NodeFacts:
     )
 
 
-def node_attributes(node: ir.Node) -> dict[str, Any]:
-    """Attributes by name: numbers, text, lists of them, arrays for tensors."""
-    return {name: _plain(attr) for name, attr in node.attributes.items() if not attr.is_ref()}
+def attributes_of(node: ir.Node) -> dict[str, Any]:
+    """Attributes by name: numbers, text, lists of them, arrays for tensors. Those without a value are left out."""
+    return {name: _plain(attr) for name, attr in node.attributes.items() if not attr.is_ref() and attr.value is not None}
 
 
 def _plain(attr: ir.Attr) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +16,6 @@ from espdl.quantize.importer import load_network
 from espdl.quantize.passes.tools import shape_of
 from espdl.quantize.pictures import PictureOptions
 from espdl.quantize.recipe import load_recipe
-
-COMPARED_SAMPLES = 8
-"""Samples that the finished file is run on to be compared with the float network."""
 
 
 @dataclass(frozen=True)
@@ -101,8 +97,7 @@ def run_job(job: Job, say: Callable[[str], None] = lambda text: None) -> JobResu
     )
     files = quantized.save(job.output)
     say("comparing with the float network")
-    compared = min(COMPARED_SAMPLES, len(data))
-    snr = quantized.snr(islice(data, compared))
+    snr = quantized.snr(quantized.samples)
     verdict = quantized.model().test() if job.test_values else None
     return JobResult(
         target=quantized.graph.chip.name,
@@ -114,7 +109,7 @@ def run_job(job: Job, say: Callable[[str], None] = lambda text: None) -> JobResu
         samples=len(data),
         calibration=data.source,
         snr_db=snr,
-        compared=compared,
+        compared=len(quantized.samples),
         test_passed=None if verdict is None else bool(verdict),
         test="" if verdict is None else str(verdict),
         warnings=tuple(quantized.warnings),

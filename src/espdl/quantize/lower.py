@@ -17,8 +17,9 @@ import onnx_ir as ir
 from espdl.dtypes import DType
 from espdl.errors import EspdlError
 from espdl.fbs import records
-from espdl.quantize.assign import attributes_of, module_of
+from espdl.quantize.assign import module_of
 from espdl.quantize.emitter import Emitter, Stored, format_of
+from espdl.quantize.facts import attributes_of
 from espdl.quantize.graph import QuantGraph, QuantInfo
 from espdl.quantize.layout import Arrangement, Order, arrange, between, identity, moves_nothing, preferred_input_order
 from espdl.quantize.matmul_packing import pack_computed

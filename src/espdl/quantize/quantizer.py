@@ -8,7 +8,8 @@ import onnx_ir as ir
 
 from espdl.quantize.align import align_representations
 from espdl.quantize.assign import assign
-from espdl.quantize.calibrate import Sample, calibrate
+from espdl.quantize.calibrate import calibrate
+from espdl.quantize.dataloader import Sample
 from espdl.quantize.graph import QuantGraph
 from espdl.quantize.headroom import ensure_headroom
 from espdl.quantize.modify import modify_exponents

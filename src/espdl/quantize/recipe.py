@@ -2,10 +2,11 @@
 
 ::
 
-    equalization = true
-
     [quantize_activation_setting]
     calib_algorithm = "percentile"
+
+    [quantize_activation_setting.calib_algorithm_per_layer]
+    "/stem/Conv" = "minmax"
 
     [dispatching_table]          # bits of single operators, by node name
     "/head/Conv" = 16

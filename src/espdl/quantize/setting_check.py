@@ -31,6 +31,8 @@ CHOICES = (
     Choice("quantize_parameter", (True,)),
     Choice("quantize_parameter_setting.quantize_passive_parameter", (True,)),
     Choice("quantize_parameter_setting.baking_parameter", (False,)),
+    Choice("quantize_parameter_setting.clip_visiblity", ("EXPORT_WHEN_ACTIVE",)),
+    Choice("quantize_parameter_setting.pad_visiblity", ("EXPORT_WHEN_ACTIVE",)),
     Choice("lsq_optimization", (False,)),
     Choice("tqt_optimization", (False,)),
     Choice("blockwise_reconstruction", (False,)),

@@ -11,12 +11,11 @@ from numpy.typing import NDArray
 from espdl.dl.model import Model
 from espdl.dtypes import Arithmetic
 from espdl.progress import track
+from espdl.quantize.dataloader import Sample
 from espdl.quantize.float_run import FloatRun
 from espdl.quantize.graph import QuantGraph
 from espdl.quantize.lower import Lowered
 from espdl.quantize.test_values import from_file, to_file
-
-Sample = Mapping[str, NDArray]
 
 
 class Snr:

@@ -14,8 +14,9 @@ from espdl.dl.module.base import MODULE_TYPES
 from espdl.dl.module.lut import Lut
 from espdl.dtypes import DType
 from espdl.fbs import records
-from espdl.quantize.assign import attributes_of, module_of
+from espdl.quantize.assign import module_of
 from espdl.quantize.emitter import Emitter, Format, format_of
+from espdl.quantize.facts import attributes_of
 from espdl.quantize.graph import QuantInfo
 from espdl.quantize.parameters import stored_type
 from espdl.quantize.passes.tools import constant

@@ -12,8 +12,6 @@ from espdl.errors import EspdlError
 from espdl.quantize.passes.infer import describe
 from espdl.quantize.passes.tools import Editor, NodePass, attribute, constant, input_of, producer, shape_of, sole_consumer
 
-Array = NDArray[np.float32]
-
 
 class FoldBatchNorm(NodePass):
     """Folds BatchNormalization into the Conv, ConvTranspose or Gemm that alone feeds it.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from espdl.quantize.passes.tools import _free
+from espdl.quantize.passes.tools import free_name
 
 
 class NameNodes(ir.passes.InPlacePass):
@@ -25,14 +25,14 @@ class NameNodes(ir.passes.InPlacePass):
             if not node.name:
                 number = counts.get(node.op_type, 0)
                 counts[node.op_type] = number + 1
-                node.name = _free(f"{node.op_type}_{number}", taken)
+                node.name = free_name(f"{node.op_type}_{number}", taken)
                 modified = True
             elif node.name in seen:
-                node.name = _free(node.name, taken)
+                node.name = free_name(node.name, taken)
                 modified = True
             seen.add(node.name)
             for index, value in enumerate(node.outputs):
                 if not value.name and value.uses():
-                    value.name = _free(f"{node.name}_output_{index}", values)
+                    value.name = free_name(f"{node.name}_output_{index}", values)
                     modified = True
         return ir.passes.PassResult(model, modified)

@@ -111,7 +111,10 @@ class Editor:
         """A new initializer; the name gets a number where it is taken."""
         tensor = ir.tensor(np.asarray(array, order="C"))
         value = ir.Value(
-            name=_free(name, self._value_names), shape=ir.Shape(array.shape), type=ir.TensorType(tensor.dtype), const_value=tensor
+            name=free_name(name, self._value_names),
+            shape=ir.Shape(array.shape),
+            type=ir.TensorType(tensor.dtype),
+            const_value=tensor,
         )
         tensor.name = value.name
         self.graph.register_initializer(value)
@@ -129,7 +132,7 @@ class Editor:
     ) -> ir.Value:
         """A new node with one output before ``place``; returns the output, its shape inferred."""
         node = self._node(op_type, inputs, attributes, name or f"{place.name}_{op_type.lower()}", domain)
-        node.outputs[0].name = _free(f"{node.name}_output", self._value_names)
+        node.outputs[0].name = free_name(f"{node.name}_output", self._value_names)
         self.graph.insert_before(place, node)
         infer_node(node, self.model)
         return node.outputs[0]
@@ -145,9 +148,9 @@ class Editor:
         name: str,
     ) -> list[ir.Value]:
         """Like :meth:`before`, for a node with several outputs."""
-        node = ir.node(op_type, inputs, attributes, num_outputs=outputs, name=_free(name, self._node_names))
+        node = ir.node(op_type, inputs, attributes, num_outputs=outputs, name=free_name(name, self._node_names))
         for index, output in enumerate(node.outputs):
-            output.name = _free(f"{node.name}_output_{index}", self._value_names)
+            output.name = free_name(f"{node.name}_output_{index}", self._value_names)
         self.graph.insert_before(place, node)
         infer_node(node, self.model)
         return list(node.outputs)
@@ -180,7 +183,7 @@ class Editor:
         """One node, at ``place``, whose outputs take over the first outputs of the nodes ``old``. ``place`` is the first of them."""
         self._node_names.difference_update(node.name or "" for node in old)
         node = ir.node(
-            op_type, inputs, attributes, num_outputs=len(old), name=_free(fused_name(place, op_type), self._node_names)
+            op_type, inputs, attributes, num_outputs=len(old), name=free_name(fused_name(place, op_type), self._node_names)
         )
         self.graph.insert_before(place, node)
         values = [item.outputs[0] for item in old]
@@ -233,7 +236,7 @@ class Editor:
     ) -> ir.Node:
         # An empty list has no type of its own in ONNX, and means the same as the attribute's absence.
         kept = {key: value for key, value in (attributes or {}).items() if value is not None and value != [] and value != ()}
-        return ir.node(op_type, inputs, kept, domain=domain, name=_free(name, self._node_names))
+        return ir.node(op_type, inputs, kept, domain=domain, name=free_name(name, self._node_names))
 
 
 def fused_name(node: ir.Node, op_type: str) -> str:
@@ -243,7 +246,8 @@ def fused_name(node: ir.Node, op_type: str) -> str:
     return f"{name}_{op_type}" if place < 0 else name[:place] + op_type + name[place + len(node.op_type) :]
 
 
-def _free(name: str, taken: set[str]) -> str:
+def free_name(name: str, taken: set[str]) -> str:
+    """``name``, with a number where it is taken; adds it to ``taken``."""
     candidate, number = name, 0
     while candidate in taken:
         number += 1
