@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
@@ -139,21 +139,16 @@ class Emitter:
 
     def bring(self, source: Stored, order: Order, fmt: Format) -> Stored:
         """``source`` in another order and format; the nodes that do it are added once, however many readers need them."""
-        key = (source.name, order, fmt)
-        if key not in self._forms:
-            if fmt != source.format and _width(fmt) <= _width(source.format):
-                converted = self._convert(source, fmt)
-                self._forms[key] = self._reorder(converted, order)
-            else:
-                self._forms[key] = self._convert(self._reorder(source, order), fmt)
-        return self._forms[key]
+        if fmt != source.format and _width(fmt) <= _width(source.format):
+            return self._reorder(self._convert(source, fmt), order)
+        return self._convert(self._reorder(source, order), fmt)
 
     def _convert(self, source: Stored, fmt: Format) -> Stored:
         if fmt == source.format:
             return source
-        key = (source.name, source.order, fmt)
+        key = (source.name, fmt)
         if key in self._forms:
-            return self._forms[key]
+            return replace(self._forms[key], order=source.order)
         if fmt[0] == source.format[0] == 8 and source.format[1] - fmt[1] > LARGEST_LEFT_SHIFT:
             source = self._convert(source, (8, source.format[1] - LARGEST_LEFT_SHIFT))
             return self._convert(source, fmt)
@@ -174,10 +169,10 @@ class Emitter:
     def _reorder(self, source: Stored, order: Order) -> Stored:
         if order == source.order:
             return source
-        key = (source.name, order, source.format)
-        if key in self._forms:
-            return self._forms[key]
         permutation = between(source.order, order)
+        key = (source.name, permutation)
+        if key in self._forms:
+            return replace(self._forms[key], order=order)
         shape = tuple(source.shape[axis] for axis in permutation)
         if moves_nothing(source.shape, permutation):
             result = self.reshape(source, shape, order)
