@@ -111,5 +111,5 @@ def test_module_summary_slowest_first():
 
 
 def test_memory_arithmetic():
-    assert MemInfo(1, 2, 3) + MemInfo(4, 5, 6) - MemInfo(1, 1, 1) == MemInfo(4, 6, 8)
+    assert MemInfo(1, 2, 3) + MemInfo(4, 5, 6) == MemInfo(5, 7, 9)
     assert MemInfo(1, 2, 3).total == 6

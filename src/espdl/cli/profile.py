@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -44,10 +45,7 @@ def command(
                 "model": str(model),
                 "target": network.chip.name,
                 "target_source": network.target_source,
-                "memory_bytes": {
-                    use: {"internal": size.internal, "psram": size.psram, "flash": size.flash}
-                    for use, size in network.get_memory_info().items()
-                },
+                "memory_bytes": {use: asdict(size) for use, size in network.get_memory_info().items()},
                 "latency_is_of": "this PC",
                 "backend": network.machine.kernels.name,
                 "modules": [{"name": name, "type": entry.type, "latency_us": entry.latency} for name, entry in modules.items()],

@@ -16,6 +16,7 @@ from espdl.demo.digits import CALIBRATION_IMAGES, Digits, load_digits
 from espdl.dl import Model
 from espdl.dl.arrays import save_arrays
 from espdl.quantize.api import quantize
+from espdl.quantize.snr import Snr
 
 NETWORK = "digits.onnx"
 INPUT, OUTPUT = "image", "logits"
@@ -135,7 +136,8 @@ def run_demo(
     ended = time.perf_counter()
 
     answers = Answers(test, float_logits, int8_logits)
-    error = float(np.sum((float_logits - int8_logits) ** 2))
+    snr = Snr()
+    snr.add(float_logits, int8_logits)
     result = DemoResult(
         target=model.chip.name,
         arithmetic=model.machine.arithmetic.value,
@@ -148,13 +150,10 @@ def run_demo(
         float_accuracy=float(np.mean(answers.float_classes == test.labels)),
         int8_accuracy=float(np.mean(answers.int8_classes == test.labels)),
         agreement=float(np.mean(answers.int8_classes == answers.float_classes)),
-        snr_db=float(10 * np.log10(np.sum(float_logits**2) / error)) if error else float("inf"),
+        snr_db=snr.decibels,
         embedded_test=str(embedded),
         embedded_test_passed=bool(embedded),
-        memory={
-            use: {"internal": size.internal, "psram": size.psram, "flash": size.flash}
-            for use, size in model.get_memory_info().items()
-        },
+        memory={use: asdict(size) for use, size in model.get_memory_info().items()},
         warnings=tuple(model.warnings),
         milliseconds_per_image=1000 * (ended - begun) / len(test),
         quantize_seconds=quantized - started,

@@ -19,9 +19,6 @@ class MemInfo:
     def __add__(self, other: MemInfo) -> MemInfo:
         return MemInfo(self.internal + other.internal, self.psram + other.psram, self.flash + other.flash)
 
-    def __sub__(self, other: MemInfo) -> MemInfo:
-        return MemInfo(self.internal - other.internal, self.psram - other.psram, self.flash - other.flash)
-
     @property
     def total(self) -> int:
         return self.internal + self.psram + self.flash

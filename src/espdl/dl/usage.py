@@ -21,16 +21,11 @@ def memory_usage(fbs_model: FbsModel, context: ModelContext) -> dict[str, MemInf
         in_file = max(parameter.internal, parameter.psram) + max(copied.internal, copied.psram)
         parameter = MemInfo(internal=parameter.internal, psram=parameter.psram, flash=in_file)
     variable = context.get_variable_memory_size()
-    total = MemInfo(
-        internal=file.internal + copied.internal + variable.internal,
-        psram=file.psram + copied.psram + variable.psram,
-        flash=file.flash,
-    )
     return {
         "fbs_model": file,
         "parameter": parameter,
         "parameter_copy": copied,
         "variable": variable,
         "others": MemInfo(),
-        "total": total,
+        "total": file + copied + variable,
     }
