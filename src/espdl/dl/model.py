@@ -143,11 +143,11 @@ class Model(Profiling):
     def _bind(self, operator: Operator) -> Step:
         module = operator.module
         inputs = [self._context.get_tensor(index) for index in module.m_inputs_index]
-        outputs = [self._named_tensor(name) for name in operator.produces]
+        outputs = [self._named_tensor(name) if name else None for name in operator.outputs]
         try:
             if type(module).forward is not Module.forward:
                 return lambda: module.forward(self._context, RuntimeMode.SINGLE_CORE)
-            return module.bind(inputs, outputs, self._context.machine)
+            return module.bind_outputs(inputs, outputs, self._context.machine)
         except EspdlError as error:
             raise error.at(at_node(module.name, module.op_type)) from None
 
@@ -211,7 +211,7 @@ class Model(Profiling):
     @property
     def warnings(self) -> list[str]:
         """What a user should know of the file and of the last run, one sentence each: memory hazards, sums that left their lane."""
-        found = list(self.memory.plan.hazards)
+        found: list[str] = list(self.memory.plan.hazards)
         for module in self.modules:
             found += [f"{module.op_type} {module.name!r}: {text}" for text in getattr(module, "warnings", ())]
         return found
