@@ -20,7 +20,7 @@ from espdl.dl.operators import Operator, create_operators
 from espdl.dl.profiling import Profiling
 from espdl.dl.selftest import OutputCheck, TestResult, check_output
 from espdl.dl.target import Target, resolve_target
-from espdl.dtypes import Arithmetic, ModelLocation, RuntimeMode
+from espdl.dtypes import Arithmetic, Int16Lut, ModelLocation, RuntimeMode
 from espdl.errors import EspdlError
 from espdl.fbs import FbsLoader, FbsModel
 from espdl.tensor import TensorBase
@@ -46,6 +46,7 @@ class Model(Profiling):
         target: chip name; None takes it from the file (see :mod:`espdl.dl.target`).
         arithmetic: ``silicon`` or ``reference``.
         backend: ``numpy`` or ``native``; None takes ``ESPDL_BACKEND``, else the fastest present.
+        int16_lut: how 16-bit tables with a step are read: ``nearest`` entry, or ``interpolating``, as ESP-DL did before 2026-07-15.
         psram: whether the chip has PSRAM.
         partitions: content of flash partitions by label: bytes or a path.
 
@@ -70,12 +71,14 @@ class Model(Profiling):
         target: str | Chip | None = None,
         arithmetic: str | Arithmetic = Arithmetic.SILICON,
         backend: str | None = None,
+        int16_lut: str | Int16Lut = Int16Lut.NEAREST,
         psram: bool = True,
         partitions: Mapping[str, Any] | None = None,
     ) -> None:
         self._requested_target = target
         self._arithmetic = Arithmetic(arithmetic)
         self._kernels = get_kernels(backend)
+        self._int16_lut = Int16Lut.parse(int16_lut)
         self._psram = psram
         self._partitions = partitions
         self._loader: FbsLoader | None = None
@@ -193,8 +196,8 @@ class Model(Profiling):
 
     @property
     def machine(self) -> Machine:
-        """Chip, arithmetic and kernels of a run."""
-        return Machine(self.chip, self._arithmetic, self._kernels)
+        """Chip, arithmetic, kernels and table rule of a run."""
+        return Machine(self.chip, self._arithmetic, self._kernels, self._int16_lut)
 
     @property
     def modules(self) -> list[Module]:
