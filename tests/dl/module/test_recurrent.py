@@ -321,6 +321,7 @@ def test_what_the_chip_ignores_is_told() -> None:
     text = "; ".join(module.warnings)
     for word in ("direction reverse", "clip", "activations", "sequence_lens", "peepholes"):
         assert word in text
+    assert "activations" in case.module(activations=7).warnings[0]
     other = small(h=np.int8([[[1, 2, 3]]]))
     module, inputs = other.module(), other.inputs()
     inputs[5] = tensor(other.h, -3)

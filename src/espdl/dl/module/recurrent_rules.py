@@ -20,7 +20,10 @@ def default_activations(op_type: str) -> tuple[str, ...]:
 
 def has_default_activations(attributes: Mapping[str, Any], defaults: Sequence[str]) -> bool:
     """Whether attribute ``activations`` is absent or says what holds without it."""
-    names = [str(name).lower() for name in attributes.get("activations") or ()]
+    given = attributes.get("activations") or ()
+    if not isinstance(given, list | tuple):
+        return False
+    names = [str(name).lower() for name in given]
     return not names or names in (list(defaults), [*defaults, *defaults])
 
 
