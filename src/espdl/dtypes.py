@@ -149,6 +149,23 @@ class Arithmetic(enum.Enum):
     REFERENCE = "reference"
 
 
+class Int16Lut(enum.Enum):
+    """How 16-bit tables with a step are read (runtime spec 3.5): ``NEAREST``: the entry nearest to the value, as ESP-DL 3.3.9 does.
+    ``INTERPOLATING``: on the line between two entries, as it did before; files and expected values of that time hold for this rule.
+    """
+
+    NEAREST = "nearest"
+    INTERPOLATING = "interpolating"
+
+    @classmethod
+    def parse(cls, rule: str | Int16Lut) -> Int16Lut:
+        """From its name. Raises :class:`EspdlError` with the list of names."""
+        try:
+            return cls(rule)
+        except ValueError:
+            raise EspdlError(f"there is no int16_lut {rule!r}", hint="one of " + ", ".join(r.value for r in cls)) from None
+
+
 class ModelLocation(enum.IntEnum):
     """Where the bytes of a model lie."""
 

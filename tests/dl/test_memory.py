@@ -47,6 +47,7 @@ def value(dtype, shape, *exponents):
 class FakeModule:
     name = "n0"
     inplace = Inplace.CHANGED_BUFFER
+    optional_outputs = frozenset()
 
     def __init__(self):
         self.seen = None

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from espdl.dl import Model
-from espdl.dtypes import DType, ModelLocation
+from espdl.dtypes import DType, Int16Lut, ModelLocation
 from espdl.errors import EspdlError
-from espdl.fbs import FbsLoader, pack
+from espdl.fbs import FbsLoader, pack, records, wrap_model, write_model
 from espdl.tensor import TensorBase
 from tests.models import INPUT_SHAPE, small_file
 
@@ -173,3 +173,20 @@ def test_profile_prints_both_tables(capsys: pytest.CaptureFixture[str]) -> None:
     printed = capsys.readouterr().out
     for word in ("memory summary", "module summary", "/conv", "fbs_model", "model:small, version:0"):
         assert word in printed
+
+
+def test_the_rule_for_16_bit_tables_is_chosen_with_the_model() -> None:
+    s16 = records.Attribute("quant_type", "S16")
+    x, y = (records.ValueInfo(name, DType.INT16, (4,), (0,)) for name in "xy")
+    table = records.Tensor("t", (3,), DType.INT16, np.int16([0, 300, -101]), (0,))
+    node = records.Node("LUT", "/lut", ["x"], ["y"], [records.Attribute("lut", "t"), s16])
+    data = wrap_model(write_model(records.Model(records.Graph("lut", [node], [table], [x], [y], [x, y]))))
+    values = np.int16([-32768, -16384, 0, 32767])
+    results = {
+        rule: Model(data, target="c", int16_lut=rule).run_arrays({"x": values})["y"].tolist()
+        for rule in ("nearest", "interpolating")
+    }
+    assert results == {"nearest": [0, 300, 300, -101], "interpolating": [0, 150, 300, -100]}
+    assert Model(data, target="c").machine.int16_lut is Int16Lut.NEAREST
+    with pytest.raises(EspdlError, match=r"no int16_lut 'linear'(.|\n)*nearest, interpolating"):
+        Model(data, target="c", int16_lut="linear")

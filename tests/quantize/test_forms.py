@@ -1,4 +1,4 @@
-"""A Transpose of the network moves no data: the file keeps one tensor, and what each reader needs of it is told apart by how it is stored."""
+"""What is stored depends on how a value is read: each reader gets the form that it needs."""
 
 from __future__ import annotations
 

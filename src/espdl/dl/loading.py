@@ -14,7 +14,7 @@ from espdl.dl.module.base import Module, Step
 from espdl.dl.operators import Operator, create_operators
 from espdl.dl.overloads import load_arguments
 from espdl.dl.target import Target, resolve_target
-from espdl.dtypes import Arithmetic, ModelLocation, RuntimeMode
+from espdl.dtypes import Arithmetic, Int16Lut, ModelLocation, RuntimeMode
 from espdl.errors import EspdlError
 from espdl.fbs import FbsLoader, FbsModel
 from espdl.fbs.loader import Source
@@ -32,12 +32,14 @@ class Loading:
         target: str | Chip | None,
         arithmetic: str | Arithmetic,
         backend: str | None,
+        int16_lut: str | Int16Lut,
         psram: bool,
         partitions: Mapping[str, Source] | None,
     ) -> None:
         self._requested_target = target
         self._arithmetic = Arithmetic(arithmetic)
         self._kernels = get_kernels(backend)
+        self._int16_lut = Int16Lut.parse(int16_lut)
         self._psram = psram
         self._partitions = partitions
         self._loader: FbsLoader | None = None
@@ -101,11 +103,11 @@ class Loading:
     def _bind(self, operator: Operator) -> Step:
         module = operator.module
         inputs = [self._context.get_tensor(index) for index in module.m_inputs_index]
-        outputs = [self._named_tensor(name) for name in operator.produces]
+        outputs = [self._named_tensor(name) if name else None for name in operator.outputs]
         try:
             if type(module).forward is not Module.forward:
                 return lambda: module.forward(self._context, RuntimeMode.SINGLE_CORE)
-            return module.bind(inputs, outputs, self._context.machine)
+            return module.bind_outputs(inputs, outputs, self._context.machine)
         except EspdlError as error:
             raise error.at(at_node(module.name, module.op_type)) from None
 
@@ -155,8 +157,8 @@ class Loading:
 
     @property
     def machine(self) -> Machine:
-        """Chip, arithmetic and kernels of a run."""
-        return Machine(self.chip, self._arithmetic, self._kernels)
+        """Chip, arithmetic, kernels and table rule of a run."""
+        return Machine(self.chip, self._arithmetic, self._kernels, self._int16_lut)
 
     @property
     def modules(self) -> list[Module]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from espdl.chips import Chip
 from espdl.dl.base import Kernels
-from espdl.dtypes import Arithmetic
+from espdl.dtypes import Arithmetic, Int16Lut
 
 
 @dataclass(frozen=True)
@@ -17,11 +17,13 @@ class Machine:
         chip: its facts.
         arithmetic: ``SILICON`` (vector unit, the default of ``Model``) or ``REFERENCE`` (C code with wide accumulators).
         kernels: the NumPy or the native kernels.
+        int16_lut: how 16-bit tables with a step are read.
     """
 
     chip: Chip
     arithmetic: Arithmetic
     kernels: Kernels
+    int16_lut: Int16Lut = Int16Lut.NEAREST
 
     @property
     def is_silicon(self) -> bool:

@@ -130,7 +130,15 @@ def read_graph(
     for module in execution_plan:
         node = fbs_model.get_node(module.name)
         nodes.append(
-            PlanNode(node.name, module.inplace, tuple(node.input), tuple(node.output), module.get_output_shape, node.op_type)
+            PlanNode(
+                node.name,
+                module.inplace,
+                tuple(node.input),
+                tuple(node.output),
+                module.get_output_shape,
+                node.op_type,
+                module.optional_outputs,
+            )
         )
         names += [*node.input, *node.output]
     indices = {name: index for name in names if name and (index := context.get_variable_index(name)) >= 0}

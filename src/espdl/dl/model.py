@@ -16,7 +16,7 @@ from espdl.dl.module.creator import ModuleCreator
 from espdl.dl.overloads import constructor_arguments
 from espdl.dl.profiling import Profiling
 from espdl.dl.selftest import OutputCheck, TestResult, check_output
-from espdl.dtypes import Arithmetic, ModelLocation, RuntimeMode
+from espdl.dtypes import Arithmetic, Int16Lut, ModelLocation, RuntimeMode
 from espdl.errors import EspdlError
 from espdl.fbs import FbsModel
 from espdl.fbs.loader import Key, Source
@@ -30,6 +30,7 @@ class Options(TypedDict, total=False):
     target: str | Chip | None
     arithmetic: str | Arithmetic
     backend: str | None
+    int16_lut: str | Int16Lut
     psram: bool
     partitions: Mapping[str, Source] | None
 
@@ -54,6 +55,7 @@ class Model(Profiling):
         target: chip name; None takes it from the file (see :mod:`espdl.dl.target`).
         arithmetic: ``silicon`` or ``reference``.
         backend: ``numpy`` or ``native``; None takes ``ESPDL_BACKEND``, else the fastest present.
+        int16_lut: how 16-bit tables with a step are read: ``nearest`` entry, or ``interpolating``, as ESP-DL did before 2026-07-15.
         psram: whether the chip has PSRAM.
         partitions: content of flash partitions by label: bytes or a path.
 
@@ -108,11 +110,12 @@ class Model(Profiling):
         target: str | Chip | None = None,
         arithmetic: str | Arithmetic = Arithmetic.SILICON,
         backend: str | None = None,
+        int16_lut: str | Int16Lut = Int16Lut.NEAREST,
         psram: bool = True,
         partitions: Mapping[str, Source] | None = None,
         **named: Any,
     ) -> None:
-        super().__init__(target, arithmetic, backend, psram, partitions)
+        super().__init__(target, arithmetic, backend, int16_lut, psram, partitions)
         given = constructor_arguments(source, arguments, named)
         if source is None:
             if given:

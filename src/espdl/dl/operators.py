@@ -19,18 +19,24 @@ class Operator:
 
     Attributes:
         module: the operator.
-        produces: names of its outputs.
+        outputs: names of its outputs in node order, "" for an omitted one; those omitted at the end are left out.
     """
 
     module: Module
-    produces: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+    @property
+    def produces(self) -> tuple[str, ...]:
+        """Names of the outputs that it writes."""
+        return tuple(name for name in self.outputs if name)
 
 
 def create_operators(fbs_model: FbsModel, context: ModelContext) -> Iterator[Operator]:
     """Makes every node of ``fbs_model`` into a module and gives each of its tensors an index in ``context``.
 
     Raises:
-        EspdlError: naming the node whose type is unknown, whose attributes cannot run, or which omits an output before another one.
+        EspdlError: naming the node whose type is unknown, whose attributes cannot run, or which omits an output that the operator
+            always writes before another one.
     """
     creator = ModuleCreator.get_instance()
     creator.register_dl_modules()
@@ -41,11 +47,12 @@ def create_operators(fbs_model: FbsModel, context: ModelContext) -> Iterator[Ope
             context.add_tensor(name, not name or fbs_model.is_parameter(name), module.parameters.get(index))
             for index, name in enumerate(node.input)
         ]
-        produces = list(node.output)
-        while produces and not produces[-1]:
-            produces.pop()
-        if "" in produces:
-            place = at_node(node_name, node.op_type)
-            raise EspdlError(f"output {produces.index('')} is omitted before one that is not", where=place)
-        module.m_outputs_index = [context.add_tensor(name) for name in produces]
-        yield Operator(module, tuple(produces))
+        outputs = list(node.output)
+        while outputs and not outputs[-1]:
+            outputs.pop()
+        for index, name in enumerate(outputs):
+            if not name and index not in module.optional_outputs:
+                place = at_node(node_name, node.op_type)
+                raise EspdlError(f"output {index} is omitted before one that is not", where=place)
+        module.m_outputs_index = [context.add_tensor(name, not name) for name in outputs]
+        yield Operator(module, tuple(outputs))

@@ -5,7 +5,7 @@ Pure: nothing is allocated. :func:`plan` takes a :class:`PlanGraph` and returns 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 
@@ -31,6 +31,7 @@ class PlanNode:
     Attributes:
         inputs, outputs: tensor names, "" for omitted ones.
         get_output_shape: shapes of the outputs from those of the inputs, [] for an omitted input.
+        optional_outputs: indices of outputs that the node need not name at its end.
     """
 
     name: str
@@ -39,6 +40,7 @@ class PlanNode:
     outputs: Sequence[str]
     get_output_shape: Callable[[list[Shape]], list[Shape]]
     op_type: str = ""
+    optional_outputs: Collection[int] = ()
 
 
 @dataclass(frozen=True)
@@ -237,6 +239,8 @@ def _output_shapes(node: PlanNode, input_shapes: list[Shape]) -> list[Shape]:
         raise EspdlError(
             f"inputs of shapes {input_shapes} do not fit the operator", why=str(error) or type(error).__name__
         ) from error
+    if all(index in node.optional_outputs for index in range(len(node.outputs), len(shapes))):
+        del shapes[len(node.outputs) :]
     if len(shapes) != len(node.outputs):
         raise EspdlError(f"the operator makes {counted(len(shapes), 'output')}, the node names {len(node.outputs)}")
     return shapes

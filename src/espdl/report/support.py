@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from espdl.chips import get_chip
-from espdl.quantize.check import NodeVerdict, check_network
+from espdl.quantize.check import NodeVerdict, check_network, obstacle
 from espdl.quantize.importer import load_network
 from espdl.wording import counted
 
@@ -34,8 +34,8 @@ class SupportReport:
     @property
     def summary(self) -> str:
         counts = ", ".join(f"{count} {status}" for status, count in self.counts.items())
-        verdict = f"the network can run on {self.target}" if self.runs else f"the network cannot run on {self.target}"
-        return f"{counted(len(self.verdicts), 'node')}: {counts or 'none'}: {verdict}"
+        verdict = "can run" if self.runs else obstacle(self.verdicts)
+        return f"{counted(len(self.verdicts), 'node')}: {counts or 'none'}: the network {verdict} on {self.target}"
 
     def to_dict(self) -> dict[str, Any]:
         return {

@@ -84,6 +84,8 @@ IN_FILES = [
     "LayerNormalization",
     "LpNormalization",
     "RMSNormalization",
+    "GRU",
+    "LSTM",
 ]
 CHANGED = [
     "Add",
@@ -262,6 +264,12 @@ def facts(op_type: str, *shapes: tuple[int, ...], constants: dict[int, Any] | No
     )
 
 
+def recurrent(
+    op_type: str, constants: dict[int, Any] | None = None, x: tuple[int, ...] = (5, 1, 4), **attributes: Any
+) -> NodeFacts:
+    return facts(op_type, x, constants={1: 0, 2: 0} | (constants or {}), **attributes)
+
+
 IMAGE = (1, 8, 6, 6)
 VERDICTS: list[tuple[NodeFacts, str]] = [
     (facts("Add", (2, 3, 4), (4,)), ""),
@@ -311,6 +319,22 @@ VERDICTS: list[tuple[NodeFacts, str]] = [
     (facts("Slice", IMAGE, (1,), (1,), constants={1: [0]}), "starts, ends"),
     (facts("Reshape", IMAGE, (2,)), "the second input is a constant"),
     (facts("Split", IMAGE, (2,)), "the lengths are constants"),
+    (recurrent("GRU", linear_before_reset=1), ""),
+    (recurrent("GRU", linear_before_reset=1, activations=["Sigmoid", "tanh"], direction="bidirectional", clip=0.0), ""),
+    (recurrent("GRU"), "linear_before_reset is 1"),
+    (recurrent("GRU", linear_before_reset=1, direction="reverse"), "direction is forward or bidirectional"),
+    (recurrent("GRU", linear_before_reset=1, x=(5, 2, 4)), "batch is 1"),
+    (recurrent("GRU", linear_before_reset=1, x=(1, 5, 4), layout=1), "layout is 0"),
+    (recurrent("GRU", {4: [5]}, linear_before_reset=1), ""),
+    (recurrent("GRU", {4: [3]}, linear_before_reset=1), "no sequence_lens"),
+    (recurrent("LSTM"), ""),
+    (recurrent("LSTM", activations=["Sigmoid", "Tanh", "Tanh"] * 2), ""),
+    (recurrent("LSTM", activations=["HardSigmoid", "Tanh", "Tanh"]), "activations"),
+    (recurrent("LSTM", clip=3.0), "no clip"),
+    (recurrent("LSTM", input_forget=1), "input_forget is 0"),
+    (recurrent("LSTM", {7: [0, 0]}), ""),
+    (recurrent("LSTM", {7: [0, 1]}), "no peepholes"),
+    (facts("LSTM", (5, 1, 4), (1, 12, 4), (1, 12, 3)), "W, R and B are constants"),
 ]
 
 

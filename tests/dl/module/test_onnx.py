@@ -113,6 +113,17 @@ CASES: list[tuple[str, list[np.ndarray | None], dict[str, Any]]] = [
     ("DepthToSpace", [signed(1, 8, 3, 4)], {"blocksize": 2, "mode": "DCR"}),
     ("SpaceToDepth", [signed(1, 1, 4, 6)], {"blocksize": 2}),
     ("ReverseSequence", [signed(3, 4, 2), ints(3, 1, 4)], {"batch_axis": 0, "time_axis": 1}),
+    *(
+        (op_type, [signed(5, 1, 4), signed(d, g * 3, 4), signed(d, g * 3, 3), signed(d, g * 6), None, *states], attributes)
+        for op_type, g, more, states in (
+            ("GRU", 3, {"linear_before_reset": 1}, []),
+            ("LSTM", 4, {}, []),
+            ("GRU", 3, {"linear_before_reset": 1}, [signed(2, 1, 3)]),
+            ("LSTM", 4, {}, [signed(2, 1, 3), signed(2, 1, 3)]),
+        )
+        for d in ((2,) if states else (1, 2))
+        for attributes in [{"hidden_size": 3, "direction": "bidirectional" if d == 2 else "forward"} | more]
+    ),
     ("ScatterND", [signed(4, 2), np.array([[2], [0]], np.int64), signed(2, 2)], {}),
     ("ScatterND", [signed(4, 2), np.array([[2, 1], [0, 1]], np.int64), signed(2)], {"reduction": "max"}),
 ]
@@ -125,7 +136,7 @@ def channels_last(array: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize(("op_type", "arrays", "attributes"), CASES, ids=[f"{i}-{case[0]}" for i, case in enumerate(CASES)])
 def test_float_form(op_type: str, arrays: list[np.ndarray | None], attributes: dict[str, Any]) -> None:
     cls = MODULE_TYPES[op_type]
-    outputs = 2 if op_type == "Split" else 1
+    outputs = {"Split": 2, "GRU": 2, "LSTM": 3}.get(op_type, 1)
     expected = onnx_outputs(op_type, arrays, outputs, attributes)
     facts = NodeFacts(
         op_type,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from espdl.dl.module import MODULE_TYPES
 from espdl.dl.module.unary import Unary
+from espdl.dtypes import Int16Lut
 from espdl.errors import EspdlError
 from espdl.rounding import Rounding
 from tests.dl.module.harness import TARGET, TARGETS, fl32, machine, make, quantized, run, saturated, shifted, tensor
@@ -128,6 +130,29 @@ def test_16_bit_tables_take_the_nearest_entry(step: int, target: str) -> None:
     for op_type in ("LUT", "Gelu"):
         module = make(op_type, lut=tensor(table, -9))
         assert run(module, tensor(values, -4), exponent=-9, on=machine(target), in_place=True).tolist() == expected
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("step", [1, 2, 32, 256, 65536])
+def test_16_bit_tables_between_their_entries(step: int, target: str) -> None:
+    table = np.random.default_rng(step).integers(-32768, 32768, 65536 // step + 1).astype(np.int16)
+    table[:2] = 32767, -32768
+    values = np.concatenate((SOME16, np.arange(-200, 200, dtype=np.int16)))
+    expected = []
+    for value in values.tolist():
+        index, rest = divmod(value + 32768, step)
+        rise = rest * (int(table[index + 1]) - int(table[index]))
+        expected.append(int(table[index]) + (rise // step if rise >= 0 else -(-rise // step)))
+    on = replace(machine(target), int16_lut=Int16Lut.INTERPOLATING)
+    for op_type in ("LUT", "Gelu"):
+        module = make(op_type, lut=tensor(table, -9))
+        assert run(module, tensor(values, -4), exponent=-9, on=on, in_place=True).tolist() == expected
+
+
+def test_a_full_16_bit_table_has_nothing_between() -> None:
+    table = np.random.default_rng(1).integers(-32768, 32768, 65536).astype(np.int16)
+    on = replace(machine(), int16_lut=Int16Lut.INTERPOLATING)
+    assert run(make("LUT", lut=tensor(table, 0)), tensor(SOME16, 0), on=on).tolist() == table[SOME16.astype(int) + 32768].tolist()
 
 
 def test_a_full_16_bit_table() -> None:

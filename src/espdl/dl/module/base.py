@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,7 @@ Step = Callable[[], None]
 MODULE_TYPES: dict[str, type[Module]] = {}
 """Every operator class by op_type, ours and users'. Filled by defining a subclass."""
 
-NOT_YET = frozenset({"Attention", "GRU", "LSTM"})
+NOT_YET = frozenset({"Attention"})
 """Operators that ESP-DL runs and that are not implemented here yet: the chip is not to blame for them."""
 
 
@@ -52,6 +52,8 @@ class Module:
         attributes: of the node, as plain Python values (int, float, str, list, TensorBase).
         parameters: constant inputs by input index.
         m_inputs_index, m_outputs_index: indices of its tensors in the model context.
+
+    A class says in ``optional_outputs`` which outputs a node may omit; :meth:`bind` gets None for those.
     """
 
     op_type: ClassVar[str] = ""
@@ -60,6 +62,7 @@ class Module:
     contract: ClassVar[Contract] = Contract(INTEGER_AND_FLOAT)
     quantization: ClassVar[Quantization] = Quantization()
     layout: ClassVar[LayoutRule] = LayoutRule()
+    optional_outputs: ClassVar[frozenset[int]] = frozenset()
 
     def __init_subclass__(cls, *, op_type: str | Sequence[str] | None = None, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -141,7 +144,7 @@ class Module:
             inputs: one per input in node order, constants included; None for an omitted one. ``tensor.data`` is the live array: the
                 step reads it at every call.
             outputs: one per output; the step writes ``tensor.data[...]``. For an in-place operator output 0 may share memory with an
-                input.
+                input. None for an omitted one, which happens only to ``optional_outputs``.
             machine: chip, arithmetic and kernels.
         """
         rounding = machine.chip.rounding
@@ -159,13 +162,13 @@ class Module:
     def forward(self, context: ModelContext, mode: RuntimeMode = RuntimeMode.AUTO) -> None:
         """Runs on the tensors of ``context`` that ``m_inputs_index`` and ``m_outputs_index`` name."""
         inputs = [context.get_tensor(index) for index in self.m_inputs_index]
-        outputs = [tensor for index in self.m_outputs_index if (tensor := context.get_tensor(index)) is not None]
+        outputs = [context.get_tensor(index) for index in self.m_outputs_index]
         self._run_bound(inputs, outputs, context.machine)
 
     def run(
         self,
         inputs: TensorBase | Sequence[TensorBase | None],
-        outputs: TensorBase | Sequence[TensorBase],
+        outputs: TensorBase | Sequence[TensorBase | None],
         mode: RuntimeMode = RuntimeMode.SINGLE_CORE,
         *,
         machine: Machine,
@@ -177,7 +180,14 @@ class Module:
             machine,
         )
 
-    def _run_bound(self, inputs: list[TensorBase | None], outputs: list[TensorBase], machine: Machine) -> None:
+    def bind_outputs(self, inputs: Sequence[TensorBase | None], outputs: Sequence[TensorBase | None], machine: Machine) -> Step:
+        """:meth:`bind`, once it is sure that no output is missing but those the operator can do without."""
+        for index, output in enumerate(outputs):
+            if output is None and index not in self.optional_outputs:
+                raise EspdlError(f"output {index} is missing", why=f"{self.op_type} always writes it")
+        return self.bind(inputs, cast(Sequence[TensorBase], outputs), machine)
+
+    def _run_bound(self, inputs: list[TensorBase | None], outputs: list[TensorBase | None], machine: Machine) -> None:
         used = (machine, *inputs, *outputs)
         if (
             self._bound is None
@@ -185,7 +195,7 @@ class Module:
             or any(a is not b for a, b in zip(self._bound[0], used, strict=True))
         ):
             try:
-                self._bound = (used, self.bind(inputs, outputs, machine))
+                self._bound = (used, self.bind_outputs(inputs, outputs, machine))
             except EspdlError as error:
                 raise error.at(at_node(self.name, self.op_type)) from None
         with np.errstate(all="ignore"):

@@ -107,6 +107,7 @@ class Quantization:
             every ``computing`` operator, too.
         inputs_like_first: constant inputs given in the exponent of input 0 (limits of Clip, filling of Pad).
         prefers_float: runs in float unless a width is asked for; its results need more digits than integers hold.
+        refusal: why networks with the operator cannot be quantized though files with it run; empty where they can.
     """
 
     float_inputs: frozenset[int] = frozenset()
@@ -119,6 +120,7 @@ class Quantization:
     multiplies: bool = False
     inputs_like_first: frozenset[int] = frozenset()
     prefers_float: bool = False
+    refusal: str = ""
 
 
 class Layout(enum.Enum):

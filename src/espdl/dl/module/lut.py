@@ -13,16 +13,17 @@ from espdl.dl.machine import Machine
 from espdl.dl.module.base import MODULE_TYPES, Step
 from espdl.dl.module.checks import INTEGER_TYPES, common_dtype, given, text_attribute
 from espdl.dl.module.contract import INTEGER, Contract
-from espdl.dl.module.table import stored_table8, stored_table16, table_step
+from espdl.dl.module.table import interpolated16, stored_table8, stored_table16, table_step
 from espdl.dl.module.unary import Unary
-from espdl.dtypes import DType
+from espdl.dtypes import DType, Int16Lut
 from espdl.errors import EspdlError
 from espdl.tensor import TensorBase
 
 
 class Lut(Unary, op_type="LUT"):
-    """The table in attribute ``lut``: 256 entries at 8 bits; at 16 bits 65536, or ``65536 / step + 1`` of which the nearest is taken.
+    """The table in attribute ``lut``: 256 entries at 8 bits; at 16 bits 65536, or ``65536 / step + 1``.
 
+    Of a table with a step the nearest entry is taken, or what lies on the line between two: see :class:`espdl.dtypes.Int16Lut`.
     Attribute ``original_op_type`` names the operator that the table stands for; its attributes are kept beside it.
     """
 
@@ -33,7 +34,10 @@ class Lut(Unary, op_type="LUT"):
         dtype = common_dtype(self, (source, target), INTEGER_TYPES, hint="quantize the network to 8 or 16 bits")
         if dtype is DType.INT8:
             return table_step(stored_table8(self, target), source, target, machine)
-        return table_step(stored_table16(self, target), source, target, machine)
+        table = stored_table16(self, target)
+        if machine.int16_lut is Int16Lut.INTERPOLATING:
+            table = interpolated16(table)
+        return table_step(table, source, target, machine)
 
     def float_forward(self, x: NDArray[Any]) -> NDArray[Any]:  # type: ignore[override]
         original = text_attribute(self, "original_op_type", "")

@@ -15,6 +15,7 @@ from espdl.errors import EspdlError
 from espdl.tensor import TensorBase
 
 TABLE8_ENTRIES = 256
+TABLE16_ENTRIES = 65536
 
 
 def stored_table8(module: Module, target: TensorBase) -> NDArray[np.int8]:
@@ -28,12 +29,23 @@ def stored_table8(module: Module, target: TensorBase) -> NDArray[np.int8]:
 def stored_table16(module: Module, target: TensorBase) -> NDArray[np.int16]:
     """The 16-bit table in attribute ``lut``: entry i for the value ``i * step - 32768``, ``step`` a power of two."""
     table = _attached(module, target, DType.INT16)
-    step = 65536 // max(table.size - 1, 1)
-    if table.size != 65536 and (table.size < 2 or step & (step - 1) or step * (table.size - 1) != 65536):
+    step = TABLE16_ENTRIES // max(table.size - 1, 1)
+    if table.size != TABLE16_ENTRIES and (table.size < 2 or step & (step - 1) or step * (table.size - 1) != TABLE16_ENTRIES):
         raise EspdlError(
             f"a table of {table.size} entries", why="a 16-bit table has 65536, or 65536 / step + 1 for a power of two"
         )
     return table
+
+
+def interpolated16(table: NDArray[np.int16]) -> NDArray[np.int16]:
+    """A 16-bit table with a step as one of all 65536 values, on the lines between its entries, cut towards zero (spec 3.5)."""
+    if table.size == TABLE16_ENTRIES:
+        return table
+    step = TABLE16_ENTRIES // (table.size - 1)
+    entries = table.astype(np.int64)
+    rise = np.diff(entries)[:, None] * np.arange(step, dtype=np.int64)
+    part = np.where(rise < 0, -(-rise // step), rise // step)
+    return (entries[:-1, None] + part).astype(np.int16).reshape(-1)
 
 
 def _attached(module: Module, target: TensorBase, dtype: DType) -> NDArray[Any]:
