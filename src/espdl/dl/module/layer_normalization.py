@@ -27,6 +27,7 @@ from espdl.dtypes import DType, Inplace
 from espdl.errors import EspdlError
 from espdl.rounding import dequantize, quantize
 from espdl.tensor import TensorBase
+from espdl.wording import counted
 
 
 def _one_output(node: NodeFacts) -> bool:
@@ -82,18 +83,14 @@ class LayerNormalization(Module, op_type="LayerNormalization"):
     def bind(self, inputs: Sequence[TensorBase | None], outputs: Sequence[TensorBase], machine: Machine) -> Step:
         source, scale, bias = given(inputs, 0, "X"), given(inputs, 1, "scale"), optional(inputs, 2)
         if len(outputs) != 1:
-            raise EspdlError(f"{len(outputs)} outputs", why="only the normalized values are computed here")
+            raise EspdlError(counted(len(outputs), "output"), why="only the normalized values are computed here")
         target = outputs[0]
         dtype = common_dtype(self, (source, scale, target) if bias is None else (source, scale, bias, target))
         inner = prod(source.shape[axis_in(self.axis, source.data.ndim) :])
         if any(t is not None and t.size != inner for t in (scale, bias)):
             raise EspdlError(f"scale and bias must have {inner} values, one for each normalized one")
         if dtype is DType.FLOAT:
-
-            def real_step() -> None:
-                target.data[...] = self.float_forward(source.data, scale.data, None if bias is None else bias.data)
-
-            return real_step
+            return super().bind(inputs, outputs, machine)
         exponent, output_exponent = tensor_exponent(source), tensor_exponent(target)
         scale_exponent = tensor_exponent(scale)
         bias_exponent = 0 if bias is None else tensor_exponent(bias)

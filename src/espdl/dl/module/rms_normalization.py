@@ -68,11 +68,7 @@ class RMSNormalization(Module, op_type="RMSNormalization"):
         if scale.size != inner:
             raise EspdlError(f"a scale of {scale.size} values", why=f"{inner} values are normalized together")
         if dtype is DType.FLOAT:
-
-            def real_step() -> None:
-                target.data[...] = self.float_forward(source.data, scale.data)
-
-            return real_step
+            return super().bind(inputs, outputs, machine)
         exponent, shift = tensor_exponent(source), tensor_exponent(source) - tensor_exponent(target)
         rounding = machine.chip.rounding
         accumulator = np.dtype(np.int32 if dtype is DType.INT8 else np.int64)
@@ -122,11 +118,7 @@ class LpNormalization(Module, op_type="LpNormalization"):
         dtype = common_dtype(self, (source, target))
         axis_in(self.axis, source.data.ndim)
         if dtype is DType.FLOAT:
-
-            def real_step() -> None:
-                target.data[...] = self.float_forward(source.data)
-
-            return real_step
+            return super().bind(inputs, outputs, machine)
         output_exponent, rounding = tensor_exponent(target), machine.chip.rounding
         accumulator = np.dtype(np.int32 if dtype is DType.INT8 else np.int64)
 

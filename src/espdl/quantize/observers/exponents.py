@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-from numpy.typing import NDArray
-
 SMALLEST_EXPONENT = -26
 
 
@@ -23,22 +20,3 @@ def exponent_for_range(magnitude: float, bits: int) -> int:
 def nearest_exponent(step: float) -> int:
     """The exponent nearest to ``log2(step)`` of a positive step, ties upwards; at least -26."""
     return max(math.floor(math.log2(step) + 0.5), SMALLEST_EXPONENT)
-
-
-def squared_error(values: NDArray, exponents: NDArray[np.int64], bits: int, axis: int | None) -> NDArray[np.float64]:
-    """Sum of squared errors of ``values`` quantized to ``bits``.
-
-    Args:
-        values: any shape.
-        exponents: one, shape [1], or one per entry of ``axis``.
-        axis: channel axis; None for one exponent.
-
-    Returns:
-        One sum per exponent.
-    """
-    rows = values.astype(np.float64).reshape(1, -1) if axis is None else np.moveaxis(values.astype(np.float64), axis, 0)
-    rows = rows.reshape(len(exponents), -1)
-    step = np.ldexp(1.0, exponents)[:, None]
-    limit = 2.0 ** (bits - 1)
-    error = np.clip(np.rint(rows / step), -limit, limit - 1) * step - rows
-    return np.einsum("cv,cv->c", error, error)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
 from numpy.typing import NDArray
 
 from espdl.quantize.observers.base import Observer, as_rows
-from espdl.quantize.observers.exponents import SMALLEST_EXPONENT, exponent_for_range, squared_error
+from espdl.quantize.observers.exponents import SMALLEST_EXPONENT, exponent_for_range
 from espdl.quantize.observers.histogram import Histogram
 
 CANDIDATES = 8
@@ -45,16 +44,3 @@ def least_error_exponent(histogram: Histogram, bits: int) -> int:
     top = exponent_for_range(histogram.maximum, bits)
     candidates = range(top, max(top - CANDIDATES, SMALLEST_EXPONENT - 1), -1)
     return min(candidates, key=lambda exponent: histogram.squared_error(exponent, bits))
-
-
-def least_error_exponents(values: NDArray, bits: int, axis: int | None) -> tuple[int, ...]:
-    """The same for values at hand, exactly: one exponent, or one per channel."""
-    rows = as_rows(values.astype(np.float64), axis)
-    top = np.array([exponent_for_range(float(m), bits) for m in np.abs(rows).max(axis=1, initial=0.0)], dtype=np.int64)
-    best, least = top.copy(), squared_error(rows, top, bits, 0)
-    for lower in range(1, CANDIDATES):
-        candidate = np.maximum(top - lower, SMALLEST_EXPONENT)
-        error = squared_error(rows, candidate, bits, 0)
-        better = error < least
-        best[better], least[better] = candidate[better], error[better]
-    return tuple(int(e) for e in best)
