@@ -84,7 +84,7 @@ def test_method(cls: type, name: str) -> None:
 @pytest.mark.parametrize(("instance", "names"), MEMBERS, ids=lambda value: type(value).__name__)
 def test_public_members(instance: object, names: str) -> None:
     for name in names.split():
-        getattr(instance, name)
+        assert hasattr(instance, name)
 
 
 def test_constants_and_functions() -> None:

@@ -77,9 +77,9 @@ def test_payload_truncated_at_every_64th_byte(file: bytes) -> None:
 
 
 def test_a_thousand_random_flips(file: bytes) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     outcomes = [load_and_use(damaged) for damaged in flips(file, 1000, seed=11)]
-    assert time.perf_counter() - started < 60  # takes 3 seconds
+    assert time.process_time() - started < 60  # takes 3 seconds
     assert True in outcomes
     assert False in outcomes
 

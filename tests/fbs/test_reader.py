@@ -120,9 +120,9 @@ def test_real_models_agree_with_generated_accessors(conformance: Path) -> None:
     for path in files:
         container = read_container(path.read_bytes())
         data = container.payload(container.entries[0])
-        started = time.perf_counter()
+        started = time.process_time()
         record = read_model(data, source=path.name)
-        assert time.perf_counter() - started < 0.5  # takes 20 ms
+        assert time.process_time() - started < 0.5  # takes 20 ms
         compare_model(record, data)
 
 
@@ -218,10 +218,10 @@ def test_shared_tables_cannot_make_the_reader_work_for_ever() -> None:
     schema.NodeAddOpType(builder, op_type)
     schema.NodeAddAttribute(builder, attributes)
     data = model_with(builder, node=[schema.NodeEnd(builder)] * count)
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(EspdlError, match=r"graph\.node\[0\]\.attribute\[\d+\], byte \d+: tables or vectors overlap"):
         read_model(data)
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1
 
 
 def test_tables_of_nothing_cannot_fill_the_memory() -> None:

@@ -64,6 +64,6 @@ def test_arrays_look_as_numpy_prints_them(dtype: str) -> None:
 
 def test_large_arrays_take_no_time() -> None:
     array = np.random.default_rng(5).integers(-128, 128, 300_000).astype(np.int8)
-    started = time.perf_counter()
+    started = time.process_time()
     assert _array(array).count("\n") > 20_000
-    assert time.perf_counter() - started < 5  # takes 0.1 seconds, numpy.array_repr about a minute
+    assert time.process_time() - started < 5  # takes 0.1 seconds, numpy.array_repr about a minute

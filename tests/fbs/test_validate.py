@@ -140,10 +140,10 @@ def test_many_nodes_backwards_take_no_time(record: Model) -> None:
     s8 = [Attribute("quant_type", "S8")]
     record.graph.node = [Node("Relu", f"n{i}", [f"v{i - 1}" if i else "x"], [f"v{i}"], s8) for i in reversed(range(count))]
     record.graph.value_info = [ValueInfo(f"v{i}", DType.INT8, (1,), (0,)) for i in range(count)]
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(EspdlError, match="not in running order"):
         validate_model(record)
     record.graph.node[-1].input[0] = f"v{count - 1}"
     with pytest.raises(EspdlError, match="the graph is cyclic"):
         validate_model(record)
-    assert time.perf_counter() - started < 5  # takes 0.2 seconds
+    assert time.process_time() - started < 5  # takes 0.2 seconds
