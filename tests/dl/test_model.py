@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from espdl.dl import Model
+from espdl.dl.module import MODULE_TYPES
 from espdl.dtypes import DType, ModelLocation
 from espdl.errors import EspdlError
 from espdl.fbs import FbsLoader, pack
@@ -173,3 +174,19 @@ def test_profile_prints_both_tables(capsys: pytest.CaptureFixture[str]) -> None:
     printed = capsys.readouterr().out
     for word in ("memory summary", "module summary", "/conv", "fbs_model", "model:small, version:0"):
         assert word in printed
+
+
+@pytest.mark.parametrize("moment", ["configure", "bind", "run"])
+@pytest.mark.parametrize("error", [TypeError, MemoryError, EspdlError])
+def test_whatever_fails_names_its_node(monkeypatch: pytest.MonkeyPatch, moment: str, error: type[Exception]) -> None:
+    def fail(*_: object) -> None:
+        raise error("it is too hot")
+
+    if moment == "run":
+        monkeypatch.setattr(MODULE_TYPES["GlobalAveragePool"], "bind", lambda *_: fail)
+    else:
+        monkeypatch.setattr(MODULE_TYPES["GlobalAveragePool"], moment, fail)
+    with pytest.raises(EspdlError, match=r"^node '/pool' \(GlobalAveragePool\): ") as caught:
+        Model(small_file("c", test_values=False), target="c").run()
+    assert "it is too hot" in str(caught.value)
+    assert caught.value.where.count("/pool") == 1

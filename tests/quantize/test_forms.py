@@ -1,4 +1,4 @@
-"""A Transpose of the network moves no data: the file keeps one tensor, and what each reader needs of it is told apart by how it is stored."""
+"""A Transpose of the network moves no data: readers of one stored tensor are told apart by how it is stored, not by its order."""
 
 from __future__ import annotations
 
