@@ -79,6 +79,7 @@ NB_MODULE(_native, m) {
   } catch (const std::runtime_error& error) {
     throw nb::import_error(error.what());
   }
+  nb::set_leak_warnings(false);  // a traceback that somebody keeps until the end holds models: that is no leak of ours
   m.attr("ISA") = espdl::isa_name(espdl::isa);
   nb::class_<Requantizer>(m, "Requantizer")
       .def(nb::new_(&make_requantizer), nb::arg("bias"), nb::arg("shift"), nb::arg("channels"), nb::arg("half_even"), nb::arg("relu"),

@@ -24,8 +24,9 @@ inline std::int64_t shift_and_round(std::int64_t value, std::int64_t shift, bool
   if (shift <= 0) {
     const int left = static_cast<int>(-std::max<std::int64_t>(shift, -63));
     const std::int64_t limit = std::numeric_limits<std::int64_t>::max() >> left;
-    const std::int64_t kept = std::clamp(value, -limit - 1, limit);
-    return static_cast<std::int64_t>(static_cast<std::uint64_t>(kept) << left);
+    if (value > limit) return std::numeric_limits<std::int64_t>::max();
+    if (value < -limit - 1) return std::numeric_limits<std::int64_t>::min();
+    return static_cast<std::int64_t>(static_cast<std::uint64_t>(value) << left);
   }
   const int right = static_cast<int>(std::min<std::int64_t>(shift, 63));
   const std::int64_t floor = value >> right;

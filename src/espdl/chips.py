@@ -161,7 +161,7 @@ CHIPS: dict[str, Chip] = {
 }
 
 
-LARGEST_MEMORY = 256 << 20
+LARGEST_MEMORY = 64 << 20
 """Bytes that no chip has: a file that asks for more is damaged, and must not make this machine reserve them."""
 
 DEFAULT_TARGET = "esp32p4"

@@ -59,8 +59,11 @@ def shift_and_round(values: ArrayLike, shift: ArrayLike, rounding: Rounding) -> 
     rounds_up = (right > 0) & ((remainder > half) | ((remainder == half) & tie_up))
     result = floor + rounds_up
     if np.any(left):
-        limit = np.iinfo(np.int64).max >> left
-        result = np.where(left > 0, np.clip(v, -limit - 1, limit) << left, result)
+        ends = np.iinfo(np.int64)
+        limit = ends.max >> left
+        shifted = np.clip(v, -limit - 1, limit) << left
+        shifted = np.where(v > limit, ends.max, np.where(v < -limit - 1, ends.min, shifted))
+        result = np.where(left > 0, shifted, result)
     return np.asarray(result, dtype=np.int64)
 
 

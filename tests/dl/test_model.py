@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from espdl.dl import Model
+from espdl.dl.module import MODULE_TYPES
 from espdl.dtypes import DType, Int16Lut, ModelLocation
 from espdl.errors import EspdlError
 from espdl.fbs import FbsLoader, pack, records, wrap_model, write_model
@@ -190,3 +191,19 @@ def test_the_rule_for_16_bit_tables_is_chosen_with_the_model() -> None:
     assert Model(data, target="c").machine.int16_lut is Int16Lut.NEAREST
     with pytest.raises(EspdlError, match=r"no int16_lut 'linear'(.|\n)*nearest, interpolating"):
         Model(data, target="c", int16_lut="linear")
+
+
+@pytest.mark.parametrize("moment", ["configure", "bind", "run"])
+@pytest.mark.parametrize("error", [TypeError, MemoryError, EspdlError])
+def test_whatever_fails_names_its_node(monkeypatch: pytest.MonkeyPatch, moment: str, error: type[Exception]) -> None:
+    def fail(*_: object) -> None:
+        raise error("it is too hot")
+
+    if moment == "run":
+        monkeypatch.setattr(MODULE_TYPES["GlobalAveragePool"], "bind", lambda *_: fail)
+    else:
+        monkeypatch.setattr(MODULE_TYPES["GlobalAveragePool"], moment, fail)
+    with pytest.raises(EspdlError, match=r"^node '/pool' \(GlobalAveragePool\): ") as caught:
+        Model(small_file("c", test_values=False), target="c").run()
+    assert "it is too hot" in str(caught.value)
+    assert caught.value.where.count("/pool") == 1

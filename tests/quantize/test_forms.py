@@ -1,4 +1,4 @@
-"""What is stored depends on how a value is read: each reader gets the form that it needs."""
+"""A Transpose of the network moves no data: readers of one stored tensor are told apart by how it is stored, not by its order."""
 
 from __future__ import annotations
 

@@ -19,7 +19,6 @@ from espdl.errors import EspdlError
 from espdl.fbs import FbsLoader, FbsModel
 from espdl.fbs.loader import Source
 from espdl.tensor import TensorBase
-from espdl.wording import at_node
 
 Shapes = Mapping[str, Sequence[int]]
 
@@ -104,12 +103,10 @@ class Loading:
         module = operator.module
         inputs = [self._context.get_tensor(index) for index in module.m_inputs_index]
         outputs = [self._named_tensor(name) if name else None for name in operator.outputs]
-        try:
-            if type(module).forward is not Module.forward:
-                return lambda: module.forward(self._context, RuntimeMode.SINGLE_CORE)
+        if type(module).forward is not Module.forward:
+            return lambda: module.forward(self._context, RuntimeMode.SINGLE_CORE)
+        with operator.blame:
             return module.bind_outputs(inputs, outputs, self._context.machine)
-        except EspdlError as error:
-            raise error.at(at_node(module.name, module.op_type)) from None
 
     def _input_tensor(self, name: str, input_shapes: Shapes) -> TensorBase:
         tensor = self._context.get_tensor(name)

@@ -159,8 +159,9 @@ class Model(Profiling):
         part = slice(stage * count // stages, (stage + 1) * count // stages)
         if not outputs:
             with np.errstate(all="ignore"):
-                for step in self._steps[part]:
-                    step()
+                for operator, step in zip(self._operators[part], self._steps[part], strict=True):
+                    with operator.blame:
+                        step()
             return
         self._require_names("run")
         self._require_produced(outputs)
@@ -172,7 +173,7 @@ class Model(Profiling):
     def _produced(self, part: slice = slice(None)) -> Iterator[tuple[str, ...]]:
         """Runs operators one by one; yields the names of what each has just produced, before its memory is used again."""
         for operator, step in zip(self._operators[part], self._steps[part], strict=True):
-            with np.errstate(all="ignore"):
+            with np.errstate(all="ignore"), operator.blame:
                 step()
             yield operator.produces
 

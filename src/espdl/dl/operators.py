@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 from espdl.dl.context import ModelContext
 from espdl.dl.module.base import Module
+from espdl.dl.module.blame import Blame
 from espdl.dl.module.creator import ModuleCreator
 from espdl.errors import EspdlError
 from espdl.fbs import FbsModel
@@ -29,6 +31,11 @@ class Operator:
     def produces(self) -> tuple[str, ...]:
         """Names of the outputs that it writes."""
         return tuple(name for name in self.outputs if name)
+
+    @cached_property
+    def blame(self) -> Blame:
+        """The context to run it in."""
+        return Blame(self.module.name, self.module.op_type)
 
 
 def create_operators(fbs_model: FbsModel, context: ModelContext) -> Iterator[Operator]:

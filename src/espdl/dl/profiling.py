@@ -25,7 +25,7 @@ class Profiling(Loading):
         info = {}
         for operator, step in zip(self._operators, self._steps, strict=True):
             start = time.perf_counter_ns()
-            with np.errstate(all="ignore"):
+            with np.errstate(all="ignore"), operator.blame:
                 step()
             latency = (time.perf_counter_ns() - start) / 1000
             info[operator.module.name] = ModuleInfo(operator.module.op_type, latency)

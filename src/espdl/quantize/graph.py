@@ -56,6 +56,7 @@ class QuantInfo:
 
     @property
     def root(self) -> QuantInfo:
+        """The last leader of the group, which holds its exponents."""
         info = self
         while info._leader is not None:
             info = info._leader
@@ -131,9 +132,11 @@ class QuantGraph:
         return iter(self.model.graph)
 
     def input_info(self, node: ir.Node, index: int) -> QuantInfo | None:
+        """How a node reads its input ``index``; None where that is float or no number to be quantized."""
         return self.consumed.get((node.name or "", index))
 
     def output_info(self, value: ir.Value) -> QuantInfo | None:
+        """How a graph input or a result is written; None where that is float."""
         return self.produced.get(value.name or "")
 
     def infos(self) -> Iterator[QuantInfo]:

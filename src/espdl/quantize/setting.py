@@ -61,6 +61,8 @@ class DispatchingTable:
 
 @dataclass
 class GraphFormatSetting(SettingGroup):
+    """How the float network is tidied before it is quantized. Always done: these cannot be changed."""
+
     format_constant_input: bool = True
     fuse_conv_bn: bool = True
     fuse_constant_input: bool = True
@@ -69,6 +71,8 @@ class GraphFormatSetting(SettingGroup):
 
 @dataclass
 class SSDEqualizationSetting(SettingGroup):
+    """Layer-wise equalisation by the SSD method. Not implemented: ``ssd_equalization`` is refused."""
+
     opt_level: int = 1
     channel_ratio: float = 0.5
     loss_threshold: float = 0.8
@@ -78,6 +82,8 @@ class SSDEqualizationSetting(SettingGroup):
 
 @dataclass
 class EqualizationSetting(SettingGroup):
+    """Equalisation of weights between neighbouring layers. Not implemented: ``equalization`` is refused."""
+
     opt_level: int = 1
     iterations: int = 10
     value_threshold: float = 0.5
@@ -90,11 +96,13 @@ class EqualizationSetting(SettingGroup):
 
 @dataclass
 class ChannelSplitSetting(EqualizationSetting):
-    pass
+    """Channels that are split in two. Not implemented: ``channel_split`` is refused."""
 
 
 @dataclass
 class WeightSplitSetting(SettingGroup):
+    """Operators whose weights are split in two. Not implemented: ``weight_split`` is refused."""
+
     interested_layers: list[str] = field(default_factory=list)
     value_threshold: float = 2.0
     method: str = "balance"
@@ -102,17 +110,23 @@ class WeightSplitSetting(SettingGroup):
 
 @dataclass
 class ActivationQuantizationSetting(SettingGroup):
+    """The calibration algorithm of activations, for all layers and by the name of a node: minmax, percentile, kl, mse."""
+
     calib_algorithm: str | None = None
     calib_algorithm_per_layer: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
 class QuantConfigModifySetting(SettingGroup):
+    """Scales set by hand: a power of two by the name of the node that writes the tensor."""
+
     custom_config: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass
 class ParameterQuantizationSetting(SettingGroup):
+    """The calibration algorithm of weights; None takes percentile at 8 bits per tensor, else minmax. The other settings are fixed."""
+
     calib_algorithm: str | None = None
     calib_algorithm_per_layer: dict[str, str] = field(default_factory=dict)
     quantize_passive_parameter: bool = True
@@ -123,6 +137,8 @@ class ParameterQuantizationSetting(SettingGroup):
 
 @dataclass
 class LSQSetting(SettingGroup):
+    """Training of scales by LSQ. Not implemented: ``lsq_optimization`` is refused."""
+
     interested_layers: list[str] = field(default_factory=list)
     lr: float = 1e-5
     collecting_device: str = "cuda"
@@ -134,12 +150,16 @@ class LSQSetting(SettingGroup):
 
 @dataclass
 class TQTSetting(LSQSetting):
+    """Training of thresholds by TQT. Not implemented: ``tqt_optimization`` is refused."""
+
     collecting_device: str = "cpu"
     int_lambda: float = 0.0
 
 
 @dataclass
 class BlockwiseReconstructionSetting(SettingGroup):
+    """Training of one block after the other. Not implemented: ``blockwise_reconstruction`` is refused."""
+
     interested_layers: list[str] = field(default_factory=list)
     is_scale_trainable: bool = False
     lr: float = 1e-3
@@ -151,6 +171,8 @@ class BlockwiseReconstructionSetting(SettingGroup):
 
 @dataclass
 class BiasCorrectSetting(SettingGroup):
+    """Correction of biases. Not implemented: ``bias_correct`` is refused."""
+
     interested_layers: list[str] = field(default_factory=list)
     block_size: int = 4
     steps: int = 32
@@ -159,6 +181,8 @@ class BiasCorrectSetting(SettingGroup):
 
 @dataclass
 class QuantizationFusionSetting(SettingGroup):
+    """Which tensors share an exponent. Only ``force_alignment_overlap`` can be changed: it aligns tensors that are read elsewhere, too."""
+
     remove_useless_quantization: bool = True
     fuse_activation: bool = True
     fuse_passive_op: bool = True
@@ -178,6 +202,8 @@ TABLE_OPS = (
 
 @dataclass
 class LUTOptimizationSetting(SettingGroup):
+    """16-bit tables: distance of their inputs, a power of two, and the operators that become tables."""
+
     step: int = 32
     target_ops: list[str] = field(default_factory=lambda: list(TABLE_OPS))
 

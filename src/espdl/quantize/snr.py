@@ -25,6 +25,7 @@ class Snr:
         self.signal = self.noise = 0.0
 
     def add(self, reference: NDArray, got: NDArray) -> None:
+        """Takes in one tensor: real values of the same shape."""
         exact = reference.astype(np.float64)
         self.signal += float(np.sum(exact**2))
         self.noise += float(np.sum((exact - got) ** 2))

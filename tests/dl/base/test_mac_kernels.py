@@ -63,7 +63,7 @@ def test_large_biases_leave_the_float_types(kernels: Kernels, rounding: Rounding
 
 
 @pytest.mark.parametrize("rounding", list(Rounding))
-@pytest.mark.parametrize("shift", [24, 25, 26, 31, 40, 53, 54, 60, 63, -30, -45])
+@pytest.mark.parametrize("shift", [24, 25, 26, 31, 40, 53, 54, 60, 63, -30, -45, -62, -63, -120])
 def test_extreme_shifts(kernels: Kernels, rounding: Rounding, shift: int) -> None:
     weights = np.array([127, -128, 1, 0], np.int8).reshape(1, 1, 1, 4)
     filter = a_filter(weights, shift=np.array([shift]), rounding=rounding, output_dtype=INT16)

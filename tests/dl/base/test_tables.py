@@ -13,7 +13,7 @@ from espdl.rounding import Rounding
 from tests.dl.base.oracle import clamp, divide
 
 ROUNDINGS = st.sampled_from(list(Rounding))
-SHIFTS = st.integers(-20, 70)
+SHIFTS = st.integers(-20, 70) | st.sampled_from([-62, -63, -64, -130])
 
 
 @given(

@@ -38,7 +38,7 @@ def table_step(table: NDArray, itemsize: int) -> int:
 def lookup(table: NDArray, x: NDArray, out: NDArray, rounding: Rounding) -> None:
     """See :meth:`espdl.dl.base.Kernels.lookup`."""
     step = table_step(table, x.itemsize)
-    index = x.astype(np.int64) - np.iinfo(x.dtype).min
+    index: NDArray[np.integer] = x.astype(np.int32) - np.iinfo(x.dtype).min
     if step > 1:
         index = shift_and_round(index, step.bit_length() - 1, rounding)
     out[...] = table.reshape(-1)[index]

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from espdl.dl.module.blame import Blame
 from espdl.dl.module.contract import INTEGER_AND_FLOAT, Contract, LayoutRule, Quantization
 from espdl.dtypes import DType, Inplace, QuantType, RuntimeMode
 from espdl.errors import EspdlError
 from espdl.rounding import dequantize, quantize
 from espdl.tensor import TensorBase
-from espdl.wording import at_node
 
 if TYPE_CHECKING:
     from espdl.dl.context import ModelContext
@@ -109,7 +109,7 @@ class Module:
                 parameters[index] = fbs_model.get_parameter(name)
         if isinstance(attributes.get("lut"), str):
             attributes["lut"] = fbs_model.get_operation_lut(node_name)
-        try:
+        with Blame(node_name, node.op_type):
             return cls(
                 node_name,
                 quant_type=QuantType.parse(quant_type) if isinstance(quant_type, str) else QuantType.NONE,
@@ -117,8 +117,6 @@ class Module:
                 parameters=parameters,
                 op_type=node.op_type,
             )
-        except EspdlError as error:
-            raise error.at(at_node(node_name, node.op_type)) from None
 
     def get_outputs_index(self) -> list[int]:
         """Context indices of the outputs."""
@@ -194,10 +192,8 @@ class Module:
             or len(self._bound[0]) != len(used)
             or any(a is not b for a, b in zip(self._bound[0], used, strict=True))
         ):
-            try:
+            with Blame(self.name, self.op_type):
                 self._bound = (used, self.bind_outputs(inputs, outputs, machine))
-            except EspdlError as error:
-                raise error.at(at_node(self.name, self.op_type)) from None
         with np.errstate(all="ignore"):
             self._bound[1]()
 

@@ -13,6 +13,7 @@ from espdl.dl.base import Window
 from espdl.dl.base.patches import padded, patches, tiles
 from espdl.dl.machine import Machine
 from espdl.dl.module.base import Step
+from espdl.dl.module.checks import integer_attribute, integers_attribute
 from espdl.dl.module.contract import INTEGER, Contract, Layout, LayoutRule, Limit, NodeFacts, Quantization, constants
 from espdl.dl.module.mac import MacModule, filter_tag, width_of
 from espdl.dtypes import Activation
@@ -74,7 +75,7 @@ class Conv(MacModule, op_type="Conv"):
         if len(dims) not in (3, 4):
             raise EspdlError(f"a filter of shape {dims} is neither one- nor two-dimensional")
         self.spatial = len(dims) - 2
-        self.group = int(self.attributes.get("group", 1))
+        self.group = integer_attribute(self, "group", 1)
         self.depthwise = self.group != 1
         if self.depthwise and not self.is_float and (dims[-1] != 1 or self.group != dims[-2]):
             raise EspdlError(
@@ -86,7 +87,7 @@ class Conv(MacModule, op_type="Conv"):
 
     def _window(self) -> Window:
         strides, dilations = self._per_axis("strides", 1), self._per_axis("dilations", 1)
-        pads = [int(value) for value in self.attributes.get("pads") or [0] * (2 * self.spatial)]
+        pads = integers_attribute(self, "pads") or [0] * (2 * self.spatial)
         if len(pads) != 2 * self.spatial:
             raise EspdlError(f"{len(pads)} pads do not fit a convolution in {self.spatial} dimensions")
         if self.spatial == 1:
@@ -95,7 +96,7 @@ class Conv(MacModule, op_type="Conv"):
         return Window((strides[0], strides[1]), (dilations[0], dilations[1]), (top, bottom, left, right))
 
     def _per_axis(self, name: str, default: int) -> list[int]:
-        values = [int(value) for value in self.attributes.get(name) or [default] * self.spatial]
+        values = integers_attribute(self, name) or [default] * self.spatial
         if len(values) != self.spatial:
             raise EspdlError(f"{len(values)} {name} do not fit a convolution in {self.spatial} dimensions")
         return values
