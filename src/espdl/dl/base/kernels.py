@@ -5,6 +5,7 @@ Kernels know nothing of files, nodes or tensors: they get arrays in logical orde
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -116,6 +117,10 @@ class LaneOverflows:
         return LaneOverflows(self.count + other.count, tuple(sorted({*self.channels, *other.channels})))
 
 
+Step = Callable[[], None]
+"""Work bound to its arrays: calling it checks nothing, and natively allocates nothing and does not hold the GIL."""
+
+
 class MacKernel(Protocol):
     """A multiply-accumulate operator with its weights prepared.
 
@@ -129,6 +134,13 @@ class MacKernel(Protocol):
         """Computes ``out`` from ``x``, both C-contiguous.
 
         A 2D convolution takes [1, H, W, C] and fills [1, OH, OW, N]; a linear operator takes [..., K] and fills [..., N].
+        """
+        ...
+
+    def step(self, x: NDArray, out: NDArray) -> Step:
+        """The same bound to two arrays, which it reads and writes at every call and keeps alive.
+
+        Raises :class:`EspdlError` where the kernel does not fit them.
         """
         ...
 

@@ -7,12 +7,13 @@ additions, below 2**53 the float64 one is; beyond that 64-bit integers are used.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from espdl.dl.base.epilogue import EXACT_BELOW, Epilogue, FloatEpilogue, IntegerEpilogue, finish
-from espdl.dl.base.kernels import LaneOverflows, MacFilter, Window
+from espdl.dl.base.kernels import LaneOverflows, MacFilter, Step, Window
 from espdl.dl.base.lanes import Escape, LaneGuard, weight_sums
 from espdl.dl.base.patches import padded, patches, tiles
 
@@ -84,6 +85,9 @@ class NumpyMac:
                 finish(escape.sums, shift, self.filter, fixed)
                 target[escape.rows, escape.channels] = fixed
 
+    def step(self, x: NDArray, out: NDArray) -> Step:
+        return partial(self, x, out)
+
     def _active_guards(self, image: NDArray) -> list[LaneGuard]:
         if not self.guards:
             return []
@@ -128,3 +132,6 @@ class NumpyLinear:
     def __call__(self, x: NDArray, out: NDArray) -> None:
         self._mac(x.reshape(1, -1, x.shape[-1]), out)
         self.lane_overflows = self._mac.lane_overflows
+
+    def step(self, x: NDArray, out: NDArray) -> Step:
+        return partial(self, x, out)
