@@ -32,5 +32,9 @@ bool with_type(const Array& array, Work&& work) {
 void register_step(nb::module_& m);      // Step, Chain, set_threads; first, the others derive from Step
 void register_tables(nb::module_& m);    // Requantizer, lookup
 void register_conv(nb::module_& m);      // convolution and linear
+void register_elementwise(nb::module_& m);  // Add, Sub, Mul, PRelu, Requantize, table look-up
+void register_move(nb::module_& m);         // copies
+void register_pool2d(nb::module_& m);       // pooling and means
+void register_resize(nb::module_& m);       // linear Resize
 
 }  // namespace espdl

@@ -18,6 +18,13 @@ void run_step(Step& step) {
   step.run(pool);
 }
 
+// On the calling thread only.
+void run_step_alone(Step& step) {
+  static Pool alone(1);
+  nb::gil_scoped_release release;
+  step.run(alone);
+}
+
 // Many steps behind one call; keeps their Python objects alive.
 class Chain : public Step {
  public:
@@ -53,7 +60,7 @@ std::vector<std::string> isas() {
 }  // namespace
 
 void register_step(nb::module_& m) {
-  nb::class_<Step>(m, "Step").def("__call__", &run_step);
+  nb::class_<Step>(m, "Step").def("__call__", &run_step).def("alone", &run_step_alone);
   nb::class_<Chain, Step>(m, "Chain").def(nb::init<const nb::list&>(), nb::arg("steps"));
   m.def("set_threads", &set_threads, nb::arg("count"));
   m.def("threads", [] { return Pool::shared().threads(); });
