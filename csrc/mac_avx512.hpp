@@ -1,0 +1,119 @@
+// 512-bit vectors, for the instruction sets that have them. Included behind a target pragma.
+
+template <bool vnni>
+struct Wide {
+  using I = __m512i;
+  static constexpr int lanes = 16;
+  static constexpr bool has_flip = true;
+
+  static I load(const void* p) { return _mm512_loadu_si512(p); }
+  static I broadcast(const void* p) {
+    std::int32_t group;
+    __builtin_memcpy(&group, p, 4);
+    return _mm512_set1_epi32(group);
+  }
+  static I dot_bytes(I sum, I x, I w) {
+    if constexpr (vnni) {
+      return _mm512_dpbusd_epi32(sum, x, w);
+    } else {
+      return sum;
+    }
+  }
+  static I dot_words(I sum, I x, I w) {
+    if constexpr (vnni) {
+      return _mm512_dpwssd_epi32(sum, x, w);
+    } else {
+      return _mm512_add_epi32(sum, _mm512_madd_epi16(x, w));
+    }
+  }
+
+  static I finish(I sum, const std::int32_t* shift, const std::int32_t* mask, std::int32_t low) {
+    const __mmask16 tie = _mm512_testn_epi32_mask(sum, load(mask));
+    I value = _mm512_srav_epi32(sum, load(shift));
+    value = _mm512_mask_and_epi32(value, tie, value, _mm512_set1_epi32(-2));
+    return _mm512_max_epi32(value, _mm512_set1_epi32(low));
+  }
+
+  static int int8_order(int nv, int vector, int lane) {
+    if (nv == 4) return 16 * (lane / 4) + 4 * vector + lane % 4;
+    if (nv == 1 || vector == 2) return 16 * vector + lane;
+    return 8 * (lane / 4) + 4 * vector + lane % 4;
+  }
+
+  template <int nv>
+  static void store_int8(const I (&values)[nv], std::int8_t* out, std::size_t channels) {
+    if constexpr (nv == 4) {
+      store_block(values[0], values[1], values[2], values[3], out, channels);
+    } else {
+      if constexpr (nv >= 2) {
+        const __m256i pair = _mm512_cvtsepi16_epi8(_mm512_packs_epi32(values[0], values[1]));
+        if (channels >= 32) {
+          _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), pair);
+        } else {
+          _mm256_mask_storeu_epi8(out, (__mmask32{1} << channels) - 1, pair);
+        }
+      }
+      if constexpr (nv != 2) {
+        constexpr std::size_t first = nv == 3 ? 32 : 0;
+        const __m128i single = _mm512_cvtsepi32_epi8(values[nv - 1]);
+        if (channels >= first + 16) {
+          _mm_storeu_si128(reinterpret_cast<__m128i*>(out + first), single);
+        } else if (channels > first) {
+          _mm_mask_storeu_epi8(out + first, static_cast<__mmask16>((1u << (channels - first)) - 1), single);
+        }
+      }
+    }
+  }
+
+  static void store_block(I a, I b, I c, I d, std::int8_t* out, std::size_t channels) {
+    const I block = _mm512_packs_epi16(_mm512_packs_epi32(a, b), _mm512_packs_epi32(c, d));
+    if (channels >= 64) {
+      _mm512_storeu_si512(out, block);
+    } else {
+      _mm512_mask_storeu_epi8(out, (__mmask64{1} << channels) - 1, block);
+    }
+  }
+
+  static __mmask16 lanes_below(std::size_t first, std::size_t channels) {
+    if (channels >= first + 16) return 0xffff;
+    return channels <= first ? 0 : static_cast<__mmask16>((1u << (channels - first)) - 1);
+  }
+  static void store_sums(I value, std::int32_t* out, std::size_t first, std::size_t channels) {
+    _mm512_mask_storeu_epi32(out + first, lanes_below(first, channels), value);
+  }
+  static void store_int16(I value, std::int16_t* out, std::size_t first, std::size_t channels) {
+    _mm256_mask_storeu_epi16(out + first, lanes_below(first, channels), _mm512_cvtsepi32_epi16(value));
+  }
+
+  static void flip(const std::int8_t* source, std::uint8_t* target, std::size_t size) {
+    const I high = _mm512_set1_epi8(-128);
+    std::size_t i = 0;
+    for (; i + 64 <= size; i += 64) _mm512_storeu_si512(target + i, _mm512_xor_si512(load(source + i), high));
+    if (i < size) {
+      const __mmask64 rest = (__mmask64{1} << (size - i)) - 1;
+      _mm512_storeu_si512(target + i, _mm512_xor_si512(_mm512_maskz_loadu_epi8(rest, source + i), high));
+    }
+  }
+};
+
+template <class V, bool bytes, Store store>
+constexpr Tiles wide_tiles() {
+  Tiles tiles;
+  add_tiles<V, bytes, store, 1, 1, 2, 4, 6, 8, 10, 12>(tiles);
+  add_tiles<V, bytes, store, 2, 1, 2, 4, 6, 8, 10, 12>(tiles);
+  add_tiles<V, bytes, store, 3, 1, 2, 4, 5, 6, 7, 8>(tiles);
+  add_tiles<V, bytes, store, 4, 1, 2, 3, 4, 5, 6>(tiles);
+  return tiles;
+}
+
+template <class V>
+constexpr MacIsa wide_functions(Isa isa) {
+  MacIsa table = common_functions<V>(isa);
+  table.vectors = 4;
+  table.rows[1] = table.rows[2] = 12;
+  table.rows[3] = 8;
+  table.rows[4] = 6;
+  table.word_tiles[static_cast<int>(Store::int16)] = wide_tiles<V, false, Store::int16>();
+  table.word_tiles[static_cast<int>(Store::sums)] = wide_tiles<V, false, Store::sums>();
+  return table;
+}

@@ -1,0 +1,217 @@
+// The inner loops, written once over a vector type V. Each instruction set includes this file behind its target pragma, in its own
+// unnamed namespace; no header of the standard library may be included from here.
+
+template <class V, bool bytes, Store store, int rows, int nv>
+void tile(const Tile& t) {
+  using I = typename V::I;
+  I sums[rows][nv];
+#pragma GCC unroll 4
+  for (int v = 0; v < nv; ++v) {
+    const I offset = V::load(t.finish.offset + v * V::lanes);
+#pragma GCC unroll 12
+    for (int m = 0; m < rows; ++m) sums[m][v] = offset;
+  }
+  const std::size_t stride = t.input_stride;
+  const std::uint8_t* x[(rows + 3) / 4];
+#pragma GCC unroll 3
+  for (int i = 0; i < (rows + 3) / 4; ++i) x[i] = t.inputs + 4 * i * stride;
+  const std::uint8_t* w = t.weights;
+  for (std::size_t g = 0; g < t.groups; ++g) {
+    I weights[nv];
+#pragma GCC unroll 4
+    for (int v = 0; v < nv; ++v) weights[v] = V::load(w + v * V::lanes * 4);
+    w += nv * V::lanes * 4;
+#pragma GCC unroll 12
+    for (int m = 0; m < rows; ++m) {
+      const I group = V::broadcast(x[m / 4] + (m % 4) * stride);
+#pragma GCC unroll 4
+      for (int v = 0; v < nv; ++v) {
+        if constexpr (bytes) {
+          sums[m][v] = V::dot_bytes(sums[m][v], group, weights[v]);
+        } else {
+          sums[m][v] = V::dot_words(sums[m][v], group, weights[v]);
+        }
+      }
+    }
+#pragma GCC unroll 3
+    for (int i = 0; i < (rows + 3) / 4; ++i) x[i] += 4;
+  }
+#pragma GCC unroll 12
+  for (int m = 0; m < rows; ++m) {
+    if (static_cast<std::size_t>(m) >= t.rows) break;
+    if constexpr (store == Store::sums) {
+      auto* out = static_cast<std::int32_t*>(t.out) + m * t.out_stride;
+#pragma GCC unroll 4
+      for (int v = 0; v < nv; ++v) V::store_sums(sums[m][v], out, v * V::lanes, t.channels);
+    } else {
+      I done[nv];
+#pragma GCC unroll 4
+      for (int v = 0; v < nv; ++v) {
+        done[v] = V::finish(sums[m][v], t.finish.shift + v * V::lanes, t.finish.mask + v * V::lanes, t.finish.low);
+      }
+      if constexpr (store == Store::int8) {
+        V::template store_int8<nv>(done, static_cast<std::int8_t*>(t.out) + m * t.out_stride, t.channels);
+      } else {
+        auto* out = static_cast<std::int16_t*>(t.out) + m * t.out_stride;
+#pragma GCC unroll 4
+        for (int v = 0; v < nv; ++v) V::store_int16(done[v], out, v * V::lanes, t.channels);
+      }
+    }
+  }
+}
+
+template <class V, bool bytes, Store store, int nv, int... rows>
+constexpr void add_tiles(Tiles& tiles) {
+  ((tiles.of[nv][rows] = &tile<V, bytes, store, rows, nv>), ...);
+}
+
+// Sources and targets of a gather. `edge` is what a zero becomes.
+struct Flipped {
+  using In = std::int8_t;
+  using Out = std::uint8_t;
+  static constexpr std::uint8_t edge = 128;
+};
+struct Widened {
+  using In = std::int8_t;
+  using Out = std::int16_t;
+  static constexpr std::int16_t edge = 0;
+};
+struct Words {
+  using In = std::int16_t;
+  using Out = std::int16_t;
+  static constexpr std::int16_t edge = 0;
+};
+
+template <class Kind>
+inline void copy_plain(const typename Kind::In* source, typename Kind::Out* target, std::size_t size) {
+  for (std::size_t i = 0; i < size; ++i) {
+    if constexpr (Kind::edge == 128) {
+      target[i] = static_cast<std::uint8_t>(static_cast<std::uint8_t>(source[i]) ^ 0x80);
+    } else {
+      target[i] = source[i];
+    }
+  }
+}
+
+template <class V, class Kind>
+inline void gather_copy(const typename Kind::In* source, typename Kind::Out* target, std::size_t size) {
+  if constexpr (Kind::edge == 128 && V::has_flip) {
+    V::flip(source, target, size);
+  } else {
+    copy_plain<Kind>(source, target, size);
+  }
+}
+
+template <class Kind>
+inline void gather_edge(typename Kind::Out* target, std::size_t size) {
+  for (std::size_t i = 0; i < size; ++i) target[i] = Kind::edge;
+}
+
+// One row of the filter at one position: `width` values per column, columns that are outside become zeros.
+template <class V, class Kind>
+inline void gather_columns(const Geometry& g, const typename Kind::In* line, std::ptrdiff_t column, typename Kind::Out* target) {
+  const auto width = static_cast<std::ptrdiff_t>(g.width);
+  const auto kernel = static_cast<std::ptrdiff_t>(g.kernel_width);
+  const std::size_t c = g.channels;
+  if (g.dilation_x == 1) {
+    const std::ptrdiff_t before = column < 0 ? (-column < kernel ? -column : kernel) : 0;
+    const std::ptrdiff_t end = width - column < kernel ? (width - column > before ? width - column : before) : kernel;
+    if (before > 0) gather_edge<Kind>(target, before * c);
+    if (end > before) gather_copy<V, Kind>(line + (column + before) * static_cast<std::ptrdiff_t>(c), target + before * c, (end - before) * c);
+    if (end < kernel) gather_edge<Kind>(target + end * c, (kernel - end) * c);
+    return;
+  }
+  for (std::ptrdiff_t k = 0; k < kernel; ++k, target += c) {
+    const std::ptrdiff_t at = column + k * static_cast<std::ptrdiff_t>(g.dilation_x);
+    if (at < 0 || at >= width) {
+      gather_edge<Kind>(target, c);
+    } else {
+      gather_copy<V, Kind>(line + at * static_cast<std::ptrdiff_t>(c), target, c);
+    }
+  }
+}
+
+template <class V, class Kind>
+void gather(const Geometry& g, const void* image, std::size_t first, std::size_t count, std::uint8_t* panel, std::size_t panel_stride) {
+  const auto* source = static_cast<const typename Kind::In*>(image);
+  const std::size_t c = g.channels;
+  if (g.is_pointwise()) {
+    if (c * sizeof(typename Kind::Out) == panel_stride) {
+      gather_copy<V, Kind>(source + first * c, reinterpret_cast<typename Kind::Out*>(panel), count * c);
+      return;
+    }
+    for (std::size_t i = 0; i < count; ++i) {
+      gather_copy<V, Kind>(source + (first + i) * c, reinterpret_cast<typename Kind::Out*>(panel + i * panel_stride), c);
+    }
+    return;
+  }
+  std::size_t oy = first / g.out_width, ox = first % g.out_width;
+  for (std::size_t i = 0; i < count; ++i) {
+    auto* target = reinterpret_cast<typename Kind::Out*>(panel + i * panel_stride);
+    const auto column = static_cast<std::ptrdiff_t>(ox * g.stride_x) - static_cast<std::ptrdiff_t>(g.left);
+    for (std::size_t ky = 0; ky < g.kernel_height; ++ky, target += g.kernel_width * c) {
+      const auto row = static_cast<std::ptrdiff_t>(oy * g.stride_y + ky * g.dilation_y) - static_cast<std::ptrdiff_t>(g.top);
+      if (row < 0 || row >= static_cast<std::ptrdiff_t>(g.height)) {
+        gather_edge<Kind>(target, g.kernel_width * c);
+      } else {
+        gather_columns<V, Kind>(g, source + row * static_cast<std::ptrdiff_t>(g.width * c), column, target);
+      }
+    }
+    if (++ox == g.out_width) {
+      ox = 0;
+      ++oy;
+    }
+  }
+}
+
+// Product is wide enough for one product, Sum for all of them.
+template <class In, class Product, class Sum>
+void depthwise_sums(const DepthwiseSums& d) {
+  constexpr std::size_t kBlock = 64;
+  for (std::size_t ox = 0; ox < d.columns; ++ox) {
+    auto* out = static_cast<Sum*>(d.sums) + ox * d.channels;
+    for (std::size_t start = 0; start < d.channels; start += kBlock) {
+      const std::size_t size = d.channels - start < kBlock ? d.channels - start : kBlock;
+      Sum sums[kBlock] = {};
+      const std::int16_t* w = d.weights + start;
+      for (std::size_t ky = 0; ky < d.kernel_height; ++ky) {
+        for (std::size_t kx = 0; kx < d.kernel_width; ++kx, w += d.channels) {
+          const auto* x = static_cast<const In*>(d.rows[ky]) + (ox * d.stride + kx * d.dilation) * d.channels + start;
+          if (size == kBlock) {
+            for (std::size_t i = 0; i < kBlock; ++i) sums[i] += static_cast<Product>(static_cast<Product>(x[i]) * static_cast<Product>(w[i]));
+          } else {
+            for (std::size_t i = 0; i < size; ++i) sums[i] += static_cast<Product>(static_cast<Product>(x[i]) * static_cast<Product>(w[i]));
+          }
+        }
+      }
+      for (std::size_t i = 0; i < size; ++i) out[start + i] = sums[i];
+    }
+  }
+}
+
+template <class V>
+void flip_bytes(const void* source, std::uint8_t* target, std::size_t size) {
+  gather_copy<V, Flipped>(static_cast<const std::int8_t*>(source), target, size);
+}
+
+inline void lookup_plain(const std::int8_t* table, std::int8_t* values, std::size_t size) {
+  for (std::size_t i = 0; i < size; ++i) values[i] = table[values[i] + 128];
+}
+
+// What is the same for every instruction set.
+template <class V>
+constexpr MacIsa common_functions(Isa isa) {
+  MacIsa table{};
+  table.isa = isa;
+  table.lanes = V::lanes;
+  table.int8_order = &V::int8_order;
+  table.gather_bytes = &gather<V, Flipped>;
+  table.gather_widened = &gather<V, Widened>;
+  table.gather_words = &gather<V, Words>;
+  table.depthwise_sums8 = &depthwise_sums<std::int8_t, std::int32_t, std::int32_t>;
+  table.depthwise_sums16 = &depthwise_sums<std::int16_t, std::int32_t, std::int32_t>;
+  table.depthwise_sums16_wide = &depthwise_sums<std::int16_t, std::int32_t, std::int64_t>;
+  table.flip = &flip_bytes<V>;
+  table.lookup = &lookup_plain;
+  return table;
+}

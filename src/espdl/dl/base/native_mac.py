@@ -1,0 +1,89 @@
+"""Multiply-accumulate operators of the native backend."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from espdl.dl.base import _native
+from espdl.dl.base.epilogue import Epilogue
+from espdl.dl.base.kernels import LaneOverflows, MacFilter, MacKernel, Step, Window
+from espdl.dl.base.lanes import unproved
+from espdl.dl.base.numpy_mac import NumpyMac
+from espdl.dl.base.patches import check_padding
+from espdl.errors import EspdlError
+from espdl.rounding import Rounding
+
+_INT8 = np.dtype(np.int8)
+
+
+def native_epilogue(filter: MacFilter, sum_bound: NDArray[np.float64], dtype: np.dtype) -> Epilogue:
+    """Bias, shift, Relu and saturation in one pass over the sums."""
+    return _native.Requantizer(
+        [] if filter.bias is None else filter.bias.tolist(),
+        filter.shift.tolist(),
+        filter.channels,
+        filter.rounding is Rounding.HALF_EVEN,
+        filter.relu,
+        float(sum_bound.max(initial=0.0)),
+    )
+
+
+def make_mac(filter: MacFilter, window: Window) -> MacKernel:
+    """The operator in C++, except where a sum may leave an accumulator of the chip."""
+    if unproved(filter):
+        return NumpyMac(filter, window, native_epilogue)
+    return NativeMac(filter, window)
+
+
+class NativeMac:
+    """A convolution whose sums are exact; see :class:`espdl.dl.base.MacKernel`."""
+
+    lane_overflows = LaneOverflows()
+
+    def __init__(self, filter: MacFilter, window: Window) -> None:
+        self.filter = filter
+        self.window = window
+        self.mac = _native.Mac(
+            np.ascontiguousarray(filter.weights),
+            filter.depthwise,
+            [] if filter.bias is None else filter.bias.tolist(),
+            filter.shift.tolist(),
+            filter.rounding is Rounding.HALF_EVEN,
+            filter.relu,
+            filter.input_dtype == _INT8,
+            filter.output_dtype == _INT8,
+        )
+
+    def step(self, x: NDArray, out: NDArray, table: NDArray[np.int8] | None = None) -> Step:
+        """See :meth:`espdl.dl.base.MacKernel.step`. ``table``: 256 int8 entries that every output is looked up in."""
+        height, width, channels = x.shape[-3:]
+        expected = self.filter.weights.shape[-1 if self.filter.depthwise else 2]
+        if channels != expected:
+            raise EspdlError(f"the filter reads {expected} channels, the input has {channels}")
+        window = self.window
+        extent = window.output_extent(height, width, self.filter.kernel)
+        check_padding((height, width, channels), window, out.size)
+        return _native.MacStep(
+            self.mac, x, out, (*window.strides, *window.dilations, window.pads[0], window.pads[2]), (height, width), extent, table
+        )
+
+    def __call__(self, x: NDArray, out: NDArray) -> None:
+        self.step(x, out)()
+
+
+class NativeLinear:
+    """A linear operator: rows as the pixels of an image of one line under a 1 x 1 filter."""
+
+    def __init__(self, filter: MacFilter) -> None:
+        self._mac = make_mac(filter, Window())
+
+    @property
+    def lane_overflows(self) -> LaneOverflows:
+        return self._mac.lane_overflows
+
+    def step(self, x: NDArray, out: NDArray) -> Step:
+        return self._mac.step(x.reshape(1, -1, x.shape[-1]), out)
+
+    def __call__(self, x: NDArray, out: NDArray) -> None:
+        self.step(x, out)()
