@@ -14,7 +14,7 @@
 namespace espdl {
 
 // Shifts that the 32-bit forms below compute exactly for values up to 2**30; others are left to the NumPy kernels.
-inline constexpr int kLargestShift = 30;
+inline constexpr int kLowestShift = -62, kLargestShift = 30;
 // Powers of two that scale a binary32 value of an integer without leaving its range downwards.
 inline constexpr int kLargestScale = 60;
 

@@ -41,7 +41,7 @@ const std::int8_t* entries(const Table& table, const Output& out) {
 }
 
 void check_shift(int shift) {
-  if (shift < -kLargestShift * 8 || shift > kLargestShift) refuse("the shift is out of range");
+  if (shift < kLowestShift || shift > kLargestShift) refuse("the shift is out of range");
 }
 
 Step* sum_step(Input a, Input b, Output out, Four extent, Four step_a, Four step_b, bool subtract, Table table) {

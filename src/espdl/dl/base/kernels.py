@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from espdl.chips import Accumulator
+from espdl.dl.base.step_kernels import StepKernels
 from espdl.errors import EspdlError
 from espdl.rounding import Rounding
 
@@ -145,7 +146,7 @@ class MacKernel(Protocol):
         ...
 
 
-class Kernels(Protocol):
+class Kernels(StepKernels, Protocol):
     """A backend. All backends return the same bits; ``name`` is "numpy" or "native"."""
 
     name: str

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from espdl.dl.base import _native
 from espdl.dl.base.epilogue import Epilogue
 from espdl.dl.base.kernels import MacFilter, MacKernel, Window
+from espdl.dl.base.native_steps import NativeSteps
 from espdl.dl.base.numpy_mac import NumpyLinear, NumpyMac
 from espdl.dl.base.tables import table_step
 from espdl.rounding import Rounding
@@ -25,7 +26,7 @@ def native_epilogue(filter: MacFilter, sum_bound: NDArray[np.float64], dtype: np
     )
 
 
-class NativeKernels:
+class NativeKernels(NativeSteps):
     """See :class:`espdl.dl.base.Kernels`."""
 
     name = "native"

@@ -93,9 +93,10 @@ class Pad(Module, op_type="Pad"):
         if self.mode == "constant":
             fill = 0 if value is None else np.asarray(value).ravel()[0]
             return np.pad(x, self._per_axis(x.shape), constant_values=fill)
-        return x[self._indices(x.shape)]
+        return x[np.ix_(*self._indices(x.shape))]
 
-    def _indices(self, shape: Sequence[int]) -> tuple[NDArray[np.intp], ...]:
+    def _indices(self, shape: Sequence[int]) -> list[NDArray[np.intp]]:
+        """Per axis the positions in the input that the output shows."""
         positions = []
         for dim, (before, behind) in zip(shape, self._per_axis(shape), strict=True):
             axis = np.arange(-before, dim + behind)
@@ -104,25 +105,16 @@ class Pad(Module, op_type="Pad"):
             else:
                 axis = (dim - 1) - np.abs((dim - 1) - np.abs(axis))
             positions.append(axis)
-        return np.ix_(*positions)
+        return positions
 
     def bind(self, inputs: Sequence[TensorBase | None], outputs: Sequence[TensorBase], machine: Machine) -> Step:
         source, target = given(inputs, 0, "input"), outputs[0]
         common_dtype(self, (source, target), tuple(DType))
         if self.mode != "constant":
-            indices = self._indices(source.shape)
-
-            def gather() -> None:
-                np.copyto(target.data, source.data[indices])
-
-            return gather
+            return machine.kernels.gather_step(source.data, target.data, self._indices(source.shape))
         value = optional(inputs, 2)
         if value is not None and value.size:
             common_dtype(self, (source, value), tuple(DType))
         inside = tuple(slice(pad[0], pad[0] + dim) for dim, pad in zip(source.shape, self._per_axis(source.shape), strict=True))
-
-        def surround() -> None:
-            target.data.fill(0 if value is None or not value.size else value.data.ravel()[0])
-            target.data[inside] = source.data
-
-        return surround
+        fill = value.data if value is not None and value.size else np.zeros(1, target.data.dtype)
+        return machine.kernels.move_step([(target.data[inside], source.data)], (target.data, fill))
