@@ -14,6 +14,7 @@ NB_MODULE(_native, m) {
   m.attr("ISA") = espdl::isa_name(espdl::isa);
   espdl::register_step(m);
   espdl::register_tables(m);
+  espdl::register_conv(m);
   espdl::register_elementwise(m);
   espdl::register_move(m);
   espdl::register_pool2d(m);
