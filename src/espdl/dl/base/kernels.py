@@ -127,9 +127,14 @@ class MacKernel(Protocol):
 
     Attributes:
         lane_overflows: of the last call; always empty in reference arithmetic.
+        table_step: ``step`` with one argument more, 256 int8 entries that every int8 output is looked up in; None where it has no such form.
     """
 
-    lane_overflows: LaneOverflows
+    @property
+    def lane_overflows(self) -> LaneOverflows: ...
+
+    @property
+    def table_step(self) -> Callable[[NDArray, NDArray, NDArray[np.int8]], Step] | None: ...
 
     def __call__(self, x: NDArray, out: NDArray) -> None:
         """Computes ``out`` from ``x``, both C-contiguous.

@@ -55,8 +55,13 @@ class NativeMac:
             filter.output_dtype == _INT8,
         )
 
-    def step(self, x: NDArray, out: NDArray, table: NDArray[np.int8] | None = None) -> Step:
-        """See :meth:`espdl.dl.base.MacKernel.step`. ``table``: 256 int8 entries that every output is looked up in."""
+    def step(self, x: NDArray, out: NDArray) -> Step:
+        return self._bound(x, out, None)
+
+    def table_step(self, x: NDArray, out: NDArray, table: NDArray[np.int8]) -> Step:
+        return self._bound(x, out, np.ascontiguousarray(table).reshape(-1))
+
+    def _bound(self, x: NDArray, out: NDArray, table: NDArray[np.int8] | None) -> Step:
         height, width, channels = x.shape[-3:]
         expected = self.filter.weights.shape[-1 if self.filter.depthwise else 2]
         if channels != expected:
@@ -64,9 +69,20 @@ class NativeMac:
         window = self.window
         extent = window.output_extent(height, width, self.filter.kernel)
         check_padding((height, width, channels), window, out.size)
-        return _native.MacStep(
-            self.mac, x, out, (*window.strides, *window.dilations, window.pads[0], window.pads[2]), (height, width), extent, table
+        shares = np.may_share_memory(x, out)
+        source = np.empty_like(x) if shares else x
+        origin = (window.pads[0], window.pads[2])
+        run = _native.MacStep(
+            self.mac, source, out, (*window.strides, *window.dilations, *origin), (height, width), extent, table
         )
+        if not shares:
+            return run
+
+        def through_a_copy() -> None:
+            np.copyto(source, x)
+            run()
+
+        return through_a_copy
 
     def __call__(self, x: NDArray, out: NDArray) -> None:
         self.step(x, out)()
@@ -77,6 +93,7 @@ class NativeLinear:
 
     def __init__(self, filter: MacFilter) -> None:
         self._mac = make_mac(filter, Window())
+        self.table_step = None if self._mac.table_step is None else self._with_table
 
     @property
     def lane_overflows(self) -> LaneOverflows:
@@ -84,6 +101,10 @@ class NativeLinear:
 
     def step(self, x: NDArray, out: NDArray) -> Step:
         return self._mac.step(x.reshape(1, -1, x.shape[-1]), out)
+
+    def _with_table(self, x: NDArray, out: NDArray, table: NDArray[np.int8]) -> Step:
+        assert self._mac.table_step is not None
+        return self._mac.table_step(x.reshape(1, -1, x.shape[-1]), out, table)
 
     def __call__(self, x: NDArray, out: NDArray) -> None:
         self.step(x, out)()

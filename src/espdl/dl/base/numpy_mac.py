@@ -43,6 +43,8 @@ class NumpyMac:
         lane_overflows: see :class:`espdl.dl.base.MacKernel`.
     """
 
+    table_step = None
+
     def __init__(self, filter: MacFilter, window: Window, epilogue: EpilogueFactory = numpy_epilogue) -> None:
         self.filter = filter
         self.window = window
@@ -123,6 +125,8 @@ class NumpyMac:
 
 class NumpyLinear:
     """A linear operator: rows as the pixels of an image of one line under a 1 x 1 filter."""
+
+    table_step = None
 
     def __init__(self, filter: MacFilter, epilogue: EpilogueFactory = numpy_epilogue) -> None:
         self._mac = NumpyMac(filter, Window(), epilogue)
