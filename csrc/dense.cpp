@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "guard.hpp"
 #include "mac.hpp"
 
 namespace espdl {
@@ -36,6 +37,7 @@ struct Plan {
   std::size_t group_taps, groups, taps, outputs;
   std::vector<Part> parts;
   std::unique_ptr<Requantizer> requantizer;  // for Store::sums
+  std::unique_ptr<GuardTables> guard;        // where sums may leave saturating accumulators; then Store::sums
   bool narrow_inputs, narrow_outputs;
 
   const Tiles& tiles() const { return (bytes ? isa->byte_tiles : isa->word_tiles)[static_cast<int>(store)]; }
@@ -174,7 +176,8 @@ std::shared_ptr<const Plan> make_plan(const Filter& filter, const MacIsa& isa) {
 
   const Store wanted = filter.narrow_outputs ? Store::int8 : Store::int16;
   plan->store = wanted;
-  if (plan->parts.size() > 1 || !filter.finishes_in_32_bits() || plan->tiles().of[1][1] == nullptr) {
+  if (!filter.low.empty()) plan->guard = std::make_unique<GuardTables>(filter);
+  if (plan->guard != nullptr || plan->parts.size() > 1 || !filter.finishes_in_32_bits() || plan->tiles().of[1][1] == nullptr) {
     plan->store = Store::sums;
     plan->requantizer = std::make_unique<Requantizer>(filter.bias, filter.shift, filter.outputs, filter.half_even, filter.relu, filter.bound());
   }
@@ -184,8 +187,9 @@ std::shared_ptr<const Plan> make_plan(const Filter& filter, const MacIsa& isa) {
 
 class DenseStep : public Step {
  public:
-  DenseStep(std::shared_ptr<const Plan> plan, const Geometry& geometry, const void* x, void* out, const std::int8_t* table)
-      : plan_(std::move(plan)), geometry_(geometry), x_(x), out_(out), table_(table) {
+  DenseStep(std::shared_ptr<const Plan> plan, const Geometry& geometry, const void* x, void* out, const std::int8_t* table,
+            std::atomic<std::uint32_t>* differing)
+      : plan_(std::move(plan)), geometry_(geometry), x_(x), out_(out), table_(table), differing_(differing) {
     positions_ = geometry.out_height * geometry.out_width;
     stride_ = plan_->groups * 4;
     nanoseconds_ = static_cast<double>(positions_) * plan_->groups * 4 * plan_->outputs / kMacsPerNanosecond * plan_->parts.size();
@@ -244,6 +248,9 @@ class DenseStep : public Step {
       if (wide_bytes == 0) continue;
       for (std::size_t i = 0; i < sums; ++i) wide[i] += std::int64_t{narrow[i]} * (std::int64_t{1} << part.left_shift);
     }
+    if (plan.guard != nullptr) {
+      plan.isa->guard({&plan.guard->guard(), memory, stride_, count, plan.bytes, narrow, differing_});
+    }
     if (plan.narrow_outputs) {
       finish(wide_bytes > 0, narrow, wide, static_cast<std::int8_t*>(out_) + first * plan.outputs, count);
     } else {
@@ -297,6 +304,7 @@ class DenseStep : public Step {
   const void* x_;
   void* out_;
   const std::int8_t* table_;
+  std::atomic<std::uint32_t>* differing_;
   std::size_t positions_, stride_, rows_;
   double nanoseconds_;
 };
@@ -304,8 +312,9 @@ class DenseStep : public Step {
 class Dense : public Mac {
  public:
   explicit Dense(std::shared_ptr<const Plan> plan) : plan_(std::move(plan)) {}
-  std::unique_ptr<Step> bind(const Geometry& geometry, const void* x, void* out, const std::int8_t* table) const override {
-    return std::make_unique<DenseStep>(plan_, geometry, x, out, table);
+  std::unique_ptr<Step> bind(const Geometry& geometry, const void* x, void* out, const std::int8_t* table,
+                             std::atomic<std::uint32_t>* differing) const override {
+    return std::make_unique<DenseStep>(plan_, geometry, x, out, table, differing);
   }
 
  private:

@@ -165,7 +165,8 @@ class DepthwiseStep : public Step {
 class Depthwise : public Mac {
  public:
   explicit Depthwise(std::shared_ptr<const DepthwisePlan> plan) : plan_(std::move(plan)) {}
-  std::unique_ptr<Step> bind(const Geometry& geometry, const void* x, void* out, const std::int8_t* table) const override {
+  std::unique_ptr<Step> bind(const Geometry& geometry, const void* x, void* out, const std::int8_t* table,
+                             std::atomic<std::uint32_t>*) const override {
     return std::make_unique<DepthwiseStep>(plan_, geometry, x, out, table);
   }
 

@@ -1,6 +1,7 @@
 // Multiply-accumulate operators: weights prepared once, bound to images many times.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -23,6 +24,7 @@ struct Filter {
   bool narrow_inputs, narrow_outputs;            // int8, else int16
   std::vector<std::int64_t> bias, shift;         // one per output
   bool half_even, relu;
+  std::vector<std::int32_t> low, high;           // of each output's saturating accumulator; empty where no sum can leave one
   std::vector<std::int64_t> magnitudes;          // of each output: sum of the magnitudes of its weights
 
   void add_up_magnitudes();
@@ -48,8 +50,10 @@ struct FinishTable {
 class Mac {
  public:
   virtual ~Mac() = default;
+  // differing: [outputs], counts the sums that left their accumulator; null where none can.
   // x: [height][width][channels], out: [out_height][out_width][outputs]; int8 table of 256 entries behind the operator, or null.
-  virtual std::unique_ptr<Step> bind(const Geometry& geometry, const void* x, void* out, const std::int8_t* table) const = 0;
+  virtual std::unique_ptr<Step> bind(const Geometry& geometry, const void* x, void* out, const std::int8_t* table,
+                                     std::atomic<std::uint32_t>* differing) const = 0;
 };
 
 std::unique_ptr<Mac> make_dense(const Filter& filter, const MacIsa& isa);

@@ -189,6 +189,83 @@ void depthwise_sums(const DepthwiseSums& d) {
   }
 }
 
+template <bool bytes>
+inline std::int32_t input_at(const std::uint8_t* inputs, std::size_t tap) {
+  if constexpr (bytes) {
+    return std::int32_t{inputs[tap]} - 128;
+  } else {
+    std::int16_t value;
+    __builtin_memcpy(&value, inputs + 2 * tap, 2);
+    return value;
+  }
+}
+
+// Adds the products of one position up in order, for the outputs of one block.
+template <bool bytes>
+void walk_block(const GuardedRows& r, const std::uint8_t* inputs, std::int32_t* sums, std::size_t block) {
+  const Guard& g = *r.guard;
+  const std::size_t first = block * kGuardBlock;
+  std::int32_t value[kGuardBlock], low[kGuardBlock], high[kGuardBlock];
+  for (std::size_t i = 0; i < kGuardBlock; ++i) {
+    low[i] = g.low[first + i];
+    high[i] = g.high[first + i];
+    const std::int32_t bias = g.bias[first + i];
+    value[i] = bias < low[i] ? low[i] : bias > high[i] ? high[i] : bias;
+  }
+  const std::int8_t* w = g.weights + block * g.taps * kGuardBlock;
+  for (std::size_t tap = 0; tap < g.taps; ++tap, w += kGuardBlock) {
+    const auto x = static_cast<std::int16_t>(input_at<bytes>(inputs, tap));
+    for (std::size_t i = 0; i < kGuardBlock; ++i) {
+      const std::int32_t next = value[i] + std::int32_t{x} * std::int32_t{w[i]};
+      const std::int32_t raised = next < low[i] ? low[i] : next;
+      value[i] = raised > high[i] ? high[i] : raised;
+    }
+  }
+  for (std::size_t i = 0; i < kGuardBlock && first + i < g.outputs; ++i) {
+    const std::int32_t sum = value[i] - g.bias[first + i];
+    if (sum != sums[first + i]) r.differing[first + i].fetch_add(1, std::memory_order_relaxed);
+    sums[first + i] = sum;
+  }
+}
+
+// The products of a position that are positive add up to (magnitude + sum) / 2, the negative ones to (sum - magnitude) / 2, and no partial sum
+// lies beyond the bias and one of them. The magnitude is at most the product of the norms of the inputs and of the weights (Cauchy and Schwarz).
+template <bool bytes>
+void guard_rows(const GuardedRows& r) {
+  const Guard& g = *r.guard;
+  for (std::size_t row = 0; row < r.rows; ++row) {
+    const std::uint8_t* inputs = r.inputs + row * r.input_stride;
+    std::int32_t* sums = r.sums + row * g.outputs;
+    std::int32_t squares = 0;
+    for (std::size_t tap = 0; tap < g.taps; ++tap) {
+      const auto x = static_cast<std::int16_t>(input_at<bytes>(inputs, tap));
+      squares += std::int32_t{x} * std::int32_t{x};
+    }
+    const float norm = std::sqrt(static_cast<float>(squares)) * 1.00001f;
+    if (norm * g.largest_norm <= g.room) continue;
+    for (std::size_t block = 0, first = 0; first < g.outputs; ++block, first += kGuardBlock) {
+      std::int32_t some[kGuardBlock] = {};
+      const std::size_t size = g.outputs - first < kGuardBlock ? g.outputs - first : kGuardBlock;
+      __builtin_memcpy(some, sums + first, size * sizeof(std::int32_t));
+      std::int32_t leaves = 0;
+      for (std::size_t i = 0; i < kGuardBlock; ++i) {
+        const float sum = static_cast<float>(some[i]) + g.twice_bias[first + i];
+        const float magnitude = norm * g.norm[first + i];
+        leaves |= (sum + magnitude > g.twice_high[first + i]) | (sum - magnitude < g.twice_low[first + i]);
+      }
+      if (leaves) walk_block<bytes>(r, inputs, sums, block);
+    }
+  }
+}
+
+inline void guard_any(const GuardedRows& r) {
+  if (r.bytes) {
+    guard_rows<true>(r);
+  } else {
+    guard_rows<false>(r);
+  }
+}
+
 template <class V>
 void flip_bytes(const void* source, std::uint8_t* target, std::size_t size) {
   gather_copy<V, Flipped>(static_cast<const std::int8_t*>(source), target, size);
@@ -211,6 +288,7 @@ constexpr MacIsa common_functions(Isa isa) {
   table.depthwise_sums8 = &depthwise_sums<std::int8_t, std::int32_t, std::int32_t>;
   table.depthwise_sums16 = &depthwise_sums<std::int16_t, std::int32_t, std::int32_t>;
   table.depthwise_sums16_wide = &depthwise_sums<std::int16_t, std::int32_t, std::int64_t>;
+  table.guard = &guard_any;
   table.flip = &flip_bytes<V>;
   table.lookup = &lookup_plain;
   return table;

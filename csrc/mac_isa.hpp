@@ -5,6 +5,8 @@
 // group of each position against a vector of groups of channels. Sums are int32 and wrap: only their final value must fit.
 #pragma once
 
+#include <atomic>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 
@@ -83,6 +85,26 @@ struct DepthwiseSums {
   void* sums;                    // [columns][channels]
 };
 
+// Accumulators that saturate at every step (runtime spec 3.2). The arrays have one entry per output, rounded up to whole blocks of
+// kGuardBlock; outputs that cannot leave their accumulator have limits that nothing reaches.
+inline constexpr std::size_t kGuardBlock = 16;
+struct Guard {
+  std::size_t taps, outputs;
+  const std::int8_t* weights;                 // [blocks][taps][kGuardBlock]
+  const std::int32_t *bias, *low, *high;      // low, high: of the accumulator
+  const float *norm, *twice_bias;             // norm: square root of the sum of the squares of an output's weights
+  const float *twice_low, *twice_high;        // the same limits, with room for the rounding of what is compared with them
+  float largest_norm, room;                   // room: that every accumulator has beside its bias
+};
+struct GuardedRows {
+  const Guard* guard;
+  const std::uint8_t* inputs;                 // as for tiles
+  std::size_t input_stride, rows;
+  bool bytes;
+  std::int32_t* sums;                         // [rows][outputs], without bias; those that left their accumulator are replaced
+  std::atomic<std::uint32_t>* differing;      // [outputs], counts those that were
+};
+
 struct MacIsa {
   Isa isa;
   int lanes;                     // int32 of a vector
@@ -100,6 +122,7 @@ struct MacIsa {
   void (*depthwise_sums8)(const DepthwiseSums&);      // int8 inputs, int32 sums
   void (*depthwise_sums16)(const DepthwiseSums&);     // int16 inputs, int32 sums
   void (*depthwise_sums16_wide)(const DepthwiseSums&);  // int16 inputs, int64 sums
+  void (*guard)(const GuardedRows&);
   // Copies bytes, flipping the highest bit of each: int8 to bytes plus 128.
   void (*flip)(const void* source, std::uint8_t* target, std::size_t size);
   // target[i] = table[target[i] + 128]

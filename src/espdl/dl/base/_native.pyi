@@ -33,6 +33,8 @@ class Mac:
         relu: bool,
         narrow_inputs: bool,
         narrow_outputs: bool,
+        low: Sequence[int],
+        high: Sequence[int],
     ) -> None: ...
 
 class MacStep(Step):
@@ -46,6 +48,7 @@ class MacStep(Step):
         result: tuple[int, int],
         table: NDArray | None = None,
     ) -> None: ...
+    def overflows(self) -> list[int]: ...
 
 def lookup(table: NDArray, x: NDArray, out: NDArray, step_bits: int, half_even: bool) -> None: ...
 

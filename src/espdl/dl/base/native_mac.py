@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
+from espdl.chips import Overflow
 from espdl.dl.base import _native
 from espdl.dl.base.epilogue import Epilogue
-from espdl.dl.base.kernels import LaneOverflows, MacFilter, MacKernel, Step, Window
-from espdl.dl.base.lanes import unproved
+from espdl.dl.base.kernels import LaneOverflows, LaneRule, MacFilter, MacKernel, Step, Window
+from espdl.dl.base.lanes import lane_limits, unproved, weight_sums
 from espdl.dl.base.numpy_mac import NumpyMac
 from espdl.dl.base.patches import check_padding
 from espdl.errors import EspdlError
@@ -31,19 +34,36 @@ def native_epilogue(filter: MacFilter, sum_bound: NDArray[np.float64], dtype: np
 
 def make_mac(filter: MacFilter, window: Window) -> MacKernel:
     """The operator in C++, except where a sum may leave an accumulator of the chip."""
-    if unproved(filter):
-        return NumpyMac(filter, window, native_epilogue)
-    return NativeMac(filter, window)
+    doubtful = unproved(filter)
+    if not doubtful:
+        return NativeMac(filter, window)
+    if _can_guard(filter, doubtful):
+        return NativeMac(filter, window, doubtful)
+    return NumpyMac(filter, window, native_epilogue)
+
+
+def _can_guard(filter: MacFilter, doubtful: Sequence[LaneRule]) -> bool:
+    """Whether the C++ kernel has these accumulators: saturating after each product of two int8 values, exact sums of 32 bits."""
+    if filter.depthwise or filter.input_dtype != _INT8 or filter.weights.dtype != _INT8:
+        return False
+    bias = 0.0 if filter.bias is None else np.abs(filter.bias.astype(np.float64))
+    return bool((weight_sums(filter) * 128.0 + bias < 2.0**31).all()) and all(
+        rule.accumulator.overflow is Overflow.SATURATE and rule.accumulator.bits < 32 and rule.accumulator.every == 1
+        for rule in doubtful
+    )
 
 
 class NativeMac:
-    """A convolution whose sums are exact; see :class:`espdl.dl.base.MacKernel`."""
+    """A convolution; see :class:`espdl.dl.base.MacKernel`. ``doubtful``: accumulators that some sum may leave."""
 
-    lane_overflows = LaneOverflows()
-
-    def __init__(self, filter: MacFilter, window: Window) -> None:
+    def __init__(self, filter: MacFilter, window: Window, doubtful: Sequence[LaneRule] = ()) -> None:
         self.filter = filter
         self.window = window
+        self._last: _native.MacStep | None = None
+        limits = np.empty((2, filter.channels if doubtful else 0), np.int64)
+        limits[0], limits[1] = -(2**31), 2**31 - 1
+        for rule in doubtful:
+            limits[:, rule.start : rule.stop] = np.array(lane_limits(rule.accumulator))[:, None]
         self.mac = _native.Mac(
             np.ascontiguousarray(filter.weights),
             filter.depthwise,
@@ -53,7 +73,14 @@ class NativeMac:
             filter.relu,
             filter.input_dtype == _INT8,
             filter.output_dtype == _INT8,
+            *limits.tolist(),
         )
+
+    @property
+    def lane_overflows(self) -> LaneOverflows:
+        """Of the last call of the step that was bound last."""
+        counts = self._last.overflows() if self._last else []
+        return LaneOverflows(sum(counts), tuple(index for index, count in enumerate(counts) if count))
 
     def step(self, x: NDArray, out: NDArray) -> Step:
         return self._bound(x, out, None)
@@ -75,6 +102,7 @@ class NativeMac:
         run = _native.MacStep(
             self.mac, source, out, (*window.strides, *window.dilations, *origin), (height, width), extent, table
         )
+        self._last = run
         if not shares:
             return run
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from math import prod
 
@@ -10,7 +11,8 @@ from numpy.typing import NDArray
 
 from espdl.dl.base import _native
 from espdl.dl.base.numpy_steps import NumpySteps
-from espdl.dl.base.steps import BoundStep, Taps, WindowAxis, merged_shapes
+from espdl.dl.base.kernels import Step
+from espdl.dl.base.steps import BoundStep, Joined, Taps, WindowAxis, flattened, merged_shapes
 from espdl.dl.base.tables import table_step
 from espdl.rounding import Rounding
 
@@ -26,6 +28,20 @@ _Axis = tuple[int, int, int, int, int]
 
 class NativeSteps(NumpySteps):
     """See :class:`espdl.dl.base.step_kernels.StepKernels`."""
+
+    def join(self, steps: Sequence[Step]) -> Joined:
+        pooled: list[Step] = []
+        alone: list[Step] = []
+        for is_native, group in itertools.groupby(flattened(steps), lambda step: isinstance(step, _native.Step)):
+            members = list(group)
+            if is_native:
+                chain = _native.Chain([step for step in members if isinstance(step, _native.Step)])
+                pooled.append(chain)
+                alone.append(chain.alone)
+            else:
+                pooled += members
+                alone += members
+        return Joined(tuple(pooled), tuple(alone), all(isinstance(step, _native.Step) for step in pooled))
 
     def lookup_step(self, table: NDArray, x: NDArray, out: NDArray, rounding: Rounding) -> BoundStep:
         if not (_integers(x, out) and _in_place_or_apart(out, x)):

@@ -9,13 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from espdl.dl.base.kernels import Step
-from espdl.dl.base.steps import BoundStep, Taps, ThenTable, WindowAxis, interpolate, slide
+from espdl.dl.base.steps import BoundStep, Joined, Taps, ThenTable, WindowAxis, flattened, interpolate, slide
 from espdl.dl.base.tables import lookup, shift_round_saturate
 from espdl.rounding import Rounding, dequantize, quantize, saturate, shift_and_round
 
 
 class NumpySteps:
     """See :class:`espdl.dl.base.step_kernels.StepKernels`."""
+
+    def join(self, steps: Sequence[Step]) -> Joined:
+        bare = tuple(flattened(steps))
+        return Joined(bare, bare)
 
     def lookup_step(self, table: NDArray, x: NDArray, out: NDArray, rounding: Rounding) -> BoundStep:
         def step() -> None:
@@ -29,7 +33,7 @@ class NumpySteps:
             return BoundStep(run)
         entries = np.ascontiguousarray(table, np.int8).reshape(-1)
         return BoundStep(
-            run, table=entries, then_table=lambda then, to: self.lookup_step(composed(entries, then), x, to, rounding)
+            run, table=entries, then_table=lambda then, to: self.lookup_step(composed(entries, then), x, to.reshape(out.shape), rounding)
         )
 
     def sum_step(
@@ -50,7 +54,7 @@ class NumpySteps:
     def _sum_then(self, a: NDArray, b: NDArray, out: NDArray, subtract: bool, table: NDArray | None) -> ThenTable | None:
         if out.dtype != np.int8:
             return None
-        return lambda then, to: self.sum_step(a, b, to, subtract=subtract, table=composed(table, then))
+        return lambda then, to: self.sum_step(a, b, to.reshape(out.shape), subtract=subtract, table=composed(table, then))
 
     def product_step(
         self,
@@ -81,7 +85,7 @@ class NumpySteps:
     ) -> ThenTable | None:
         if out.dtype != np.int8:
             return None
-        return lambda then, to: self.product_step(a, b, to, shift, rounding, in_float=in_float, table=composed(table, then))
+        return lambda then, to: self.product_step(a, b, to.reshape(out.shape), shift, rounding, in_float=in_float, table=composed(table, then))
 
     def requantize_step(self, x: NDArray, out: NDArray, shift: int, rounding: Rounding) -> BoundStep:
         wide = np.empty(out.shape, dtype=np.int32)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from espdl.dl.base.steps import BoundStep, Taps, WindowAxis
+from espdl.dl.base.steps import BoundStep, Joined, Taps, WindowAxis
 from espdl.rounding import Rounding
+
+if TYPE_CHECKING:
+    from espdl.dl.base.kernels import Step
 
 
 class StepKernels(Protocol):
@@ -18,6 +21,10 @@ class StepKernels(Protocol):
     Arrays are C-contiguous, of int8 or int16, unless said otherwise. ``out`` may be one of the inputs where the operation is
     element-wise and that input is not broadcast. All backends give the same bits.
     """
+
+    def join(self, steps: Sequence[Step]) -> Joined:
+        """Makes as few calls as possible of steps that run one after the other."""
+        ...
 
     def lookup_step(self, table: NDArray, x: NDArray, out: NDArray, rounding: Rounding) -> BoundStep:
         """``out = table[x]``; see :meth:`espdl.dl.base.Kernels.lookup`."""

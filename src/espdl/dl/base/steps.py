@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +42,49 @@ def _nothing() -> None:
 
 NOTHING = BoundStep(_nothing)
 """The step of an operator whose output lies on its input, byte for byte."""
+
+
+class InTurn:
+    """Several steps one after the other; ``steps`` are not such sequences themselves."""
+
+    __slots__ = ("steps",)
+
+    def __init__(self, steps: Sequence[Step]) -> None:
+        self.steps = flattened(steps)
+
+    def __call__(self) -> None:
+        for step in self.steps:
+            step()
+
+
+def flattened(steps: Iterable[Step]) -> list[Step]:
+    """The bare work of all steps in order: sequences and descriptions taken apart, what does nothing left out."""
+    result: list[Step] = []
+    for step in steps:
+        if step is NOTHING:
+            continue
+        if isinstance(step, BoundStep):
+            result += flattened([step.run])
+        elif isinstance(step, InTurn):
+            result += step.steps
+        else:
+            result.append(step)
+    return result
+
+
+@dataclass(frozen=True)
+class Joined:
+    """A list of steps as few calls.
+
+    Attributes:
+        pooled: run on as many threads as the backend has.
+        alone: the same on the calling thread only.
+        is_native: whether nothing of it is Python.
+    """
+
+    pooled: tuple[Step, ...]
+    alone: tuple[Step, ...]
+    is_native: bool = False
 
 
 @dataclass(frozen=True)

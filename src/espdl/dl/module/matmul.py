@@ -9,6 +9,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from espdl.dl.base.steps import InTurn
 from espdl.dl.machine import Machine
 from espdl.dl.module.base import Step
 from espdl.dl.module.contract import INTEGER, Contract, Limit, NodeFacts, Quantization
@@ -71,12 +72,7 @@ class MatMul(MacModule, op_type="MatMul"):
         self.watch(*kernels)
         lefts, results = product.lefts(a.data), product.results(y.data)
         steps = [kernel.step(lefts[left], results[index]) for kernel, (index, left, _) in zip(kernels, product.pairs, strict=True)]
-
-        def step() -> None:
-            for one in steps:
-                one()
-
-        return steps[0] if len(steps) == 1 else step
+        return InTurn(steps)
 
     def _bind_computed(self, product: _Product, a: TensorBase, b: TensorBase, y: TensorBase, machine: Machine) -> Step:
         native = self.attributes.get("input1_layout") == NATIVE_LAYOUT

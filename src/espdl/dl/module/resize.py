@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from espdl.dl.base.steps import Taps, interpolate
+from espdl.dl.base.steps import InTurn, Taps, interpolate
 from espdl.dl.machine import Machine
 from espdl.dl.module.base import Module, Step
 from espdl.dl.module.checks import common_dtype, given, input_shape, tensor_exponent, text_attribute
@@ -184,9 +184,4 @@ class Resize(Module, op_type="Resize"):
         if shift == 0:
             return pick
         rescale = machine.kernels.requantize_step(target.data, target.data, shift, machine.chip.rounding)
-
-        def step() -> None:
-            pick()
-            rescale()
-
-        return step
+        return InTurn([pick, rescale])
