@@ -127,7 +127,8 @@ class MacKernel(Protocol):
 
     Attributes:
         lane_overflows: of the last call; always empty in reference arithmetic.
-        table_step: ``step`` with one argument more, 256 int8 entries that every int8 output is looked up in; None where it has no such form.
+        table_step: ``step`` with one argument more, 256 int8 entries that every int8 output is looked up in; None where it has no
+            such form.
     """
 
     @property
