@@ -130,7 +130,9 @@ class _Group:
         step, table = self.step, follower.step
         if not (isinstance(step, BoundStep) and isinstance(table, BoundStep)) or step.then_table is None or table.table is None:
             return False
-        if not self.place or not follower.place or [self.places[name] for name in follower.operator.reads[:1]] != [self.place]:
+        if not self.place or not follower.place or self.place not in (self.places[name] for name in follower.operator.reads):
+            return False
+        if table.source is None or not _same_bytes(table.source, arrays[self.place]):
             return False
         out, own = arrays[follower.place], arrays[self.operator.writes[0]]
         if not _same_bytes(out, own) and any(np.may_share_memory(out, arrays[name]) for name in self.operator.reads):

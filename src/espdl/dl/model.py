@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from espdl.chips import Chip
 from espdl.dl.base import get_kernels
+from espdl.dl.compile import Program
 from espdl.dl.context import ModelContext
-from espdl.dl.feeding import assign_inputs
 from espdl.dl.machine import Machine
 from espdl.dl.memory import MEMORY_MANAGER_GREEDY, MemoryManagerGreedy
 from espdl.dl.module.base import Module, Step
 from espdl.dl.module.creator import ModuleCreator
 from espdl.dl.operators import Operator, create_operators
 from espdl.dl.profiling import Profiling
-from espdl.dl.selftest import OutputCheck, TestResult, check_output
+from espdl.dl.running import Running
 from espdl.dl.target import Target, resolve_target
-from espdl.dtypes import Arithmetic, ModelLocation, RuntimeMode
+from espdl.dtypes import Arithmetic, ModelLocation
 from espdl.errors import EspdlError
 from espdl.fbs import FbsLoader, FbsModel
 from espdl.tensor import TensorBase
 
 
-class Model(Profiling):
+class Model(Running, Profiling):
     """A model file, ready to run.
 
     ``Model("net.espdl")``, ``Model(data, 1)`` and ``Model(data, "name.espdl")`` (a package, by index or name) and
@@ -82,6 +81,13 @@ class Model(Profiling):
         self._context = ModelContext()
         self._operators: list[Operator] = []
         self._steps: list[Step] = []
+        self._singles: list[Program] = []
+        self._program: Program | None = None
+        self._absent: frozenset[str] = frozenset()
+        self._keeps_intermediates = False
+        self._bound_to: list[tuple[TensorBase, NDArray]] = []
+        self._workers: list[Model] = []
+        self._input_shapes: dict[str, Sequence[int]] = {}
         self._inputs: dict[str, TensorBase] = {}
         self._outputs: dict[str, TensorBase] = {}
         self._memory: MemoryManagerGreedy | None = None
@@ -137,18 +143,17 @@ class Model(Profiling):
         self._memory.alloc(fbs_model, self.modules, context, psram=self._psram, input_shapes=input_shapes)
         self._inputs = {name: self._input_tensor(name, input_shapes or {}) for name in sorted(fbs_model.get_graph_inputs())}
         self._outputs = {name: self._named_tensor(name) for name in sorted(fbs_model.get_graph_outputs())}
-        self._steps = [self._bind(operator) for operator in self._operators]
+        self._input_shapes = dict(input_shapes or {})
+        self._bound_to, self._keeps_intermediates, self._workers = [], False, []
+        self._bind_all()
 
-    def _bind(self, operator: Operator) -> Step:
-        module = operator.module
-        inputs = [self._context.get_tensor(index) for index in module.m_inputs_index]
-        outputs = [self._named_tensor(name) for name in operator.produces]
-        try:
-            if type(module).forward is not Module.forward:
-                return lambda: module.forward(self._context, RuntimeMode.SINGLE_CORE)
-            return module.bind(inputs, outputs, self._context.machine)
-        except EspdlError as error:
-            raise error.at(f"node {module.name!r} ({module.op_type})") from None
+    def clone(self) -> Model:
+        """The same model with memory of its own: both may run at the same time, each on a thread."""
+        self._require_names("clone")
+        twin = Model(target=self.chip, arithmetic=self._arithmetic, backend=self._kernels.name, psram=self._psram)
+        twin.load(self.fbs_model)
+        twin.build(self.memory.max_internal_size, input_shapes=self._input_shapes)
+        return twin
 
     def _input_tensor(self, name: str, input_shapes: Mapping[str, Sequence[int]]) -> TensorBase:
         tensor = self._context.get_tensor(name)
@@ -232,9 +237,25 @@ class Model(Profiling):
         return _pick(self._outputs, name, "output")
 
     def get_intermediate(self, name: str) -> TensorBase:
-        """Any variable or parameter by name. A variable's content is valid only until its memory is used again."""
+        """Any variable or parameter by name. A variable's content is valid only until its memory is used again.
+
+        Runs fuse operators, and what lies between those is not computed. From the first call for a variable on, everything is.
+
+        Raises:
+            EspdlError: for an unknown name, and for a variable that the last run left out.
+        """
         self._require_names("get_intermediate")
-        return self._named_tensor(name)
+        tensor = self._named_tensor(name)
+        if self._context.get_variable_index(name) >= 0 and name not in self._inputs and name not in self._outputs:
+            self._keep_intermediates()
+        if name in self._absent:
+            raise EspdlError(
+                f"the last run did not compute {name!r}",
+                why="it lies between operators that ran as one",
+                hint="run again, or name it in run_arrays(..., names)",
+            )
+        self._watch(tensor)
+        return tensor
 
     def get_metadata_prop(self, key: str) -> str:
         """A metadata value, empty when absent."""
@@ -250,78 +271,6 @@ class Model(Profiling):
         if self._minimized:
             raise EspdlError(f"{method}() needs the names that minimize() has dropped", hint="load the model again")
 
-    # Running
-
-    def run(
-        self,
-        inputs: TensorBase | ArrayLike | Mapping[str, Any] | None = None,
-        mode: RuntimeMode = RuntimeMode.SINGLE_CORE,
-        outputs: Mapping[str, TensorBase] | None = None,
-        *,
-        stages: int = 1,
-        stage: int = 0,
-    ) -> None:
-        """Runs the model on what its inputs hold, or on ``inputs``.
-
-        Args:
-            inputs: a tensor or array for the alphabetically first input, or one per input by name. Integers of the input's own type
-                are taken raw; other types are converted as :meth:`TensorBase.assign` does.
-            mode: on which cores; results do not depend on it.
-            outputs: tensors to fill by name, intermediate ones included; each is assigned right after its operator ran.
-            stages: number of parts the list of operators is cut into.
-            stage: the part to run: operators [stage * n / stages, (stage + 1) * n / stages).
-
-        Raises:
-            EspdlError: for an input that is missing, unknown, or of another shape or type, and for a stage that does not exist.
-        """
-        if inputs is not None:
-            self._assign_inputs(inputs)
-        if not 0 <= stage < stages:
-            raise EspdlError(f"there is no stage {stage} of {stages}")
-        count = len(self._steps)
-        part = slice(stage * count // stages, (stage + 1) * count // stages)
-        if not outputs:
-            with np.errstate(all="ignore"):
-                for step in self._steps[part]:
-                    step()
-            return
-        self._require_names("run")
-        for name in outputs:
-            self._named_tensor(name)
-        for produced in self._produced(part):
-            for name in produced:
-                if name in outputs and not outputs[name].assign(self._named_tensor(name), rounding=self.chip.rounding):
-                    raise EspdlError(f"output {name!r} cannot be assigned to the given tensor", why="shape or type differ")
-
-    def _produced(self, part: slice = slice(None)) -> Iterator[tuple[str, ...]]:
-        """Runs operators one by one; yields the names of what each has just produced, before its memory is used again."""
-        for operator, step in zip(self._operators[part], self._steps[part], strict=True):
-            with np.errstate(all="ignore"):
-                step()
-            yield operator.produces
-
-    def run_arrays(self, inputs: Mapping[str, ArrayLike], names: Iterable[str] | None = None) -> dict[str, NDArray]:
-        """Runs on arrays and returns copies of raw arrays.
-
-        Args:
-            inputs: one array per model input: raw integers of its type, or floats to be quantized with its exponent.
-            names: tensors to return, intermediate ones included; the model's outputs when None.
-
-        Returns:
-            Raw integer (or float32) arrays in the runtime's layout, by name.
-        """
-        self._assign_inputs(inputs)
-        if names is None:
-            self.run()
-            return {name: tensor.data.copy() for name, tensor in self._outputs.items()}
-        wanted = set(names)
-        results = {name: self._named_tensor(name).data.copy() for name in wanted & self._inputs.keys()}
-        for produced in self._produced():
-            results |= {name: self._named_tensor(name).data.copy() for name in produced if name in wanted}
-        if missing := wanted - results.keys():
-            raise EspdlError(f"no operator produces {', '.join(sorted(missing))}")
-        return results
-
     @property
     def variable_names(self) -> list[str]:
         """Names of the model's inputs and of everything its operators produce, in running order."""
@@ -330,51 +279,12 @@ class Model(Profiling):
             names += operator.produces
         return names
 
-    def _assign_inputs(self, inputs: Any) -> None:
-        assign_inputs(self._inputs, inputs, self.chip.rounding)
-
-    def reset(self) -> None:
-        """Clears the state that operators carry between runs."""
-        for module in self.modules:
-            module.reset()
-
     def minimize(self) -> None:
         """Drops the names of intermediate tensors: get_intermediate, test and module information stop working."""
         self._minimized = True
         self._context.minimize()
         self.fbs_model.clear_map()
         ModuleCreator.get_instance().clear()
-
-    def test(self) -> TestResult:
-        """Runs on the embedded test inputs and compares every embedded test output right after its operator (spec 4.3).
-
-        Returns:
-            The comparison; true when everything is equal (int16 within 1, float within 2e-5).
-
-        Raises:
-            EspdlError: when the file holds no test values.
-        """
-        self._require_names("test")
-        fbs_model = self.fbs_model
-        names = fbs_model.get_test_outputs_name()
-        if not names:
-            raise EspdlError(
-                "the file holds no test values", hint="quantize with test values (--test-values, export_test_values=True)"
-            )
-        inputs = {name: fbs_model.get_test_input_tensor(name) for name in self._inputs}
-        if absent := [name for name, tensor in inputs.items() if tensor is None]:
-            raise EspdlError(f"the file holds no test value for input {absent[0]!r}")
-        self.reset()
-        self._assign_inputs(inputs)
-        expected = {name: tensor for name in names if (tensor := fbs_model.get_test_output_tensor(name)) is not None}
-        for name in expected:
-            self._named_tensor(name)
-        checks: list[OutputCheck] = []
-        for produced in self._produced():
-            checks += [check_output(name, self._named_tensor(name), expected[name]) for name in produced if name in expected]
-        if missing := expected.keys() - {check.name for check in checks}:
-            raise EspdlError(f"no operator produces the test output {', '.join(sorted(missing))}")
-        return TestResult(tuple(checks))
 
 
 def _pick(tensors: Mapping[str, TensorBase], name: str, kind: str) -> TensorBase:

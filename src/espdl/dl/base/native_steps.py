@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from espdl.dl.base import _native
-from espdl.dl.base.numpy_steps import NumpySteps
 from espdl.dl.base.kernels import Step
+from espdl.dl.base.numpy_steps import NumpySteps
 from espdl.dl.base.steps import BoundStep, Joined, Taps, WindowAxis, flattened, merged_shapes
 from espdl.dl.base.tables import table_step
 from espdl.rounding import Rounding

@@ -32,9 +32,11 @@ class NumpySteps:
         if not x.dtype == out.dtype == np.int8:
             return BoundStep(run)
         entries = np.ascontiguousarray(table, np.int8).reshape(-1)
-        return BoundStep(
-            run, table=entries, then_table=lambda then, to: self.lookup_step(composed(entries, then), x, to.reshape(out.shape), rounding)
-        )
+
+        def then_table(then: NDArray[np.int8], to: NDArray[np.int8]) -> BoundStep:
+            return self.lookup_step(composed(entries, then), x, to.reshape(out.shape), rounding)
+
+        return BoundStep(run, table=entries, source=x, then_table=then_table)
 
     def sum_step(
         self, a: NDArray, b: NDArray, out: NDArray, *, subtract: bool = False, table: NDArray[np.int8] | None = None
@@ -85,7 +87,12 @@ class NumpySteps:
     ) -> ThenTable | None:
         if out.dtype != np.int8:
             return None
-        return lambda then, to: self.product_step(a, b, to.reshape(out.shape), shift, rounding, in_float=in_float, table=composed(table, then))
+
+        def then_table(then: NDArray[np.int8], to: NDArray[np.int8]) -> BoundStep:
+            target = to.reshape(out.shape)
+            return self.product_step(a, b, target, shift, rounding, in_float=in_float, table=composed(table, then))
+
+        return then_table
 
     def requantize_step(self, x: NDArray, out: NDArray, shift: int, rounding: Rounding) -> BoundStep:
         wide = np.empty(out.shape, dtype=np.int32)

@@ -22,14 +22,23 @@ class BoundStep:
     Attributes:
         run: the work itself.
         table: of a step that is nothing but a look-up of int8 values: its 256 entries; None for every other step.
+        source: the values that such a step looks up.
         then_table: how to make the same step with a table behind it; None where that cannot be.
     """
 
-    __slots__ = ("run", "table", "then_table")
+    __slots__ = ("run", "source", "table", "then_table")
 
-    def __init__(self, run: Step, *, table: NDArray[np.int8] | None = None, then_table: ThenTable | None = None) -> None:
+    def __init__(
+        self,
+        run: Step,
+        *,
+        table: NDArray[np.int8] | None = None,
+        source: NDArray[np.int8] | None = None,
+        then_table: ThenTable | None = None,
+    ) -> None:
         self.run = run
         self.table = table
+        self.source = source
         self.then_table = then_table
 
     def __call__(self) -> None:

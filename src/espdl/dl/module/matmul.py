@@ -71,7 +71,9 @@ class MatMul(MacModule, op_type="MatMul"):
         kernels = [machine.kernels.linear(filters[right]) for _, _, right in product.pairs]
         self.watch(*kernels)
         lefts, results = product.lefts(a.data), product.results(y.data)
-        steps = [kernel.step(lefts[left], results[index]) for kernel, (index, left, _) in zip(kernels, product.pairs, strict=True)]
+        steps = [
+            kernel.step(lefts[left], results[index]) for kernel, (index, left, _) in zip(kernels, product.pairs, strict=True)
+        ]
         return InTurn(steps)
 
     def _bind_computed(self, product: _Product, a: TensorBase, b: TensorBase, y: TensorBase, machine: Machine) -> Step:
