@@ -119,3 +119,20 @@ def test_runs_of_the_real_runtime_are_reproduced(espdl: Command, conformance: Pa
     assert {f"out:{name}" for name in written} == {name for name in golden if name.startswith("out:")}
     for name, array in written.items():
         np.testing.assert_array_equal(array, golden[f"out:{name}"].reshape(-1, *array.shape)[-1])
+
+
+def test_batch_writes_every_run(espdl: Command, digits: Path, tmp_path: Path) -> None:
+    images = np.random.default_rng(0).random((3, 8, 8, 1), np.float32)
+    np.savez(tmp_path / "in.npz", image=images)
+    result = espdl("run", digits, "--inputs", tmp_path / "in.npz", "--outputs", tmp_path / "out.npz", "--batch", "--json")
+    assert result.code == 0
+    assert result.json["runs"] == 3
+    model = Model(digits)
+    expected = np.stack([model.run_arrays({"image": image[None]})["logits"] for image in images])
+    np.testing.assert_array_equal(load_arrays(tmp_path / "out.npz")["logits"], expected)
+
+
+def test_batch_and_all_do_not_go_together(espdl: Command, digits: Path, image: Path, tmp_path: Path) -> None:
+    result = espdl("run", digits, "--inputs", image, "--outputs", tmp_path / "out.npz", "--batch", "--all")
+    assert result.code != 0
+    assert "--batch" in result.err

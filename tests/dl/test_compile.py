@@ -36,9 +36,7 @@ def chain_file(*nodes: tuple[str, list[str], str, int], outputs: tuple[str, ...]
     for op_type, inputs, output, exponent in nodes:
         attributes = [s8]
         if op_type == "LUT":
-            attributes.append(
-                records.Attribute("lut", records.Tensor(f"{output}.lut", (256,), DType.INT8, TABLE, (exponent,)))
-            )
+            attributes.append(records.Attribute("lut", records.Tensor(f"{output}.lut", (256,), DType.INT8, TABLE, (exponent,))))
         made.append(records.Node(op_type, f"/{output}", inputs, [output], attributes))
     x = records.ValueInfo("x", DType.INT8, shape, (-4,))
     info = {output: records.ValueInfo(output, DType.INT8, shape, (exponent,)) for _, _, output, exponent in nodes}
@@ -77,7 +75,12 @@ def assert_fused_is_unfused(model: Model, seed: int = 0) -> frozenset[str]:
         pytest.param([("Add", ["x", "x"], "a", -4), ("Relu", ["a"], "y", -4)], ["y"], {"a"}, id="add-relu"),
         pytest.param([("LUT", ["x"], "a", -5), ("RequantizeLinear", ["a"], "y", -3)], ["y"], {"a"}, id="table-requantize"),
         pytest.param(
-            [("Mul", ["x", "x"], "a", -4), ("LUT", ["a"], "b", -5), ("RequantizeLinear", ["b"], "c", -3), ("Relu", ["c"], "y", -4)],
+            [
+                ("Mul", ["x", "x"], "a", -4),
+                ("LUT", ["a"], "b", -5),
+                ("RequantizeLinear", ["b"], "c", -3),
+                ("Relu", ["c"], "y", -4),
+            ],
             ["y"],
             {"a", "b", "c"},
             id="four-in-one",
@@ -103,9 +106,7 @@ def assert_fused_is_unfused(model: Model, seed: int = 0) -> frozenset[str]:
         ),
     ],
 )
-def test_what_is_fused(
-    nodes: list[tuple[str, list[str], str, int]], outputs: list[str], absent: set[str], backend: str
-) -> None:
+def test_what_is_fused(nodes: list[tuple[str, list[str], str, int]], outputs: list[str], absent: set[str], backend: str) -> None:
     model = Model(chain_file(*nodes, outputs=tuple(outputs)), target="esp32s3", backend=backend)
     assert assert_fused_is_unfused(model) == absent
 

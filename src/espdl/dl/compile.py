@@ -1,9 +1,9 @@
 """From bound operators to the flat list that a run walks: fused where bits allow, joined into as few calls as possible.
 
-There is one fusion: a step that is nothing but a table of int8 values joins the step before it, when nobody else reads what lies
-between. It covers a table after Conv, Gemm, Add, Sub or Mul (Swish, Relu, Requantize, ... are tables on integers) and one table after
-another. The fused step writes the later output at the time of the earlier step; that is done only where nothing the earlier step reads
-lies there, and never in a memory plan with hazards, where the order of the chip's writes shows in its results.
+There is one fusion: a step that is nothing but a table of int8 values joins the step that makes those values, when nobody else reads
+them. It covers a table after Conv, Gemm, Add, Sub or Mul (Swish, Relu, Requantize, ... are tables on integers) and one table after
+another. The fused step writes the later output at the time of the earlier step; that is done only where nothing lies there that is read
+or written in the meantime, and never in a memory plan with hazards, where the order of the chip's writes shows in its results.
 """
 
 from __future__ import annotations
@@ -85,13 +85,20 @@ def compile_steps(
     readers = Counter(places[name] for operator in operators if operator.step is not NOTHING for name in operator.reads)
     kept = {places.get(name, name) for name in outputs}
     groups: list[_Group] = []
+    makers: dict[str, int] = {}
     for operator in operators:
         if operator.step is NOTHING:
             continue
         group = _Group(operator, places)
-        last = groups[-1] if groups else None
-        if last is None or readers[last.place] > 1 or last.place in kept or not last.takes(group, arrays):
-            groups.append(group)
+        made = {places[name] for name in operator.reads} & makers.keys()
+        place = made.pop() if len(made) == 1 else ""
+        if place and readers[place] == 1 and place not in kept:
+            maker = makers[place]
+            if groups[maker].takes(group, groups[maker + 1 :], arrays):
+                makers[group.place] = maker
+                continue
+        makers[group.place] = len(groups)
+        groups.append(group)
     absent = frozenset(name for group in groups for place in group.absent for name in places if places[name] == place)
     return Program([group.step for group in groups], kernels, absent)
 
@@ -125,18 +132,25 @@ class _Group:
         self.step = self.operator.step
         self.place = self.operator.writes[0] if len(self.operator.writes) == 1 else ""
 
-    def takes(self, follower: _Group, arrays: Mapping[str, NDArray]) -> bool:
+    @property
+    def uses(self) -> tuple[str, ...]:
+        """Names of the variables it reads and produces."""
+        return (*self.operator.reads, *(self.operator.writes if len(self.operator.writes) != 1 else (self.place,)))
+
+    def takes(self, follower: _Group, between: Sequence[_Group], arrays: Mapping[str, NDArray]) -> bool:
         """Takes the follower in, when it is a table of what this group produces; tells whether it did."""
         step, table = self.step, follower.step
         if not (isinstance(step, BoundStep) and isinstance(table, BoundStep)) or step.then_table is None or table.table is None:
             return False
-        if not self.place or not follower.place or self.place not in (self.places[name] for name in follower.operator.reads):
+        if not self.place or not follower.place:
             return False
         if table.source is None or not _same_bytes(table.source, arrays[self.place]):
             return False
         out, own = arrays[follower.place], arrays[self.operator.writes[0]]
-        if not _same_bytes(out, own) and any(np.may_share_memory(out, arrays[name]) for name in self.operator.reads):
-            return False
+        if not _same_bytes(out, own):
+            used = [*self.operator.reads, *(name for group in between for name in group.uses)]
+            if any(np.may_share_memory(out, arrays[name]) for name in used):
+                return False
         self.step = step.then_table(table.table, out)
         self.absent.append(self.place)
         self.place = follower.place
