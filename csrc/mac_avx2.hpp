@@ -6,6 +6,12 @@ struct Narrow : Dot {
   static constexpr int lanes = 8;
   static constexpr bool has_flip = false;
 
+  template <class Kind>
+  static void gather_runs(const typename Kind::In* const* rows, const std::size_t* steps, std::size_t height, std::size_t size,
+                          std::size_t count, std::uint8_t* panel, std::size_t panel_stride) {
+    gather_runs_any<Narrow, Kind>(rows, steps, height, size, count, panel, panel_stride);
+  }
+
   static I load(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
   static I broadcast(const void* p) {
     std::int32_t group;

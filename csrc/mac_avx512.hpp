@@ -85,6 +85,47 @@ struct Wide {
     _mm256_mask_storeu_epi16(out + first, lanes_below(first, channels), _mm512_cvtsepi32_epi16(value));
   }
 
+  // The first `size` bytes, at most those of the vector, with what lies behind them as zeros.
+  template <int bits>
+  static void copy_run(const std::int8_t* source, std::uint8_t* target, std::uint64_t mask) {
+    if constexpr (bits == 128) {
+      const __m128i run = _mm_maskz_loadu_epi8(static_cast<__mmask16>(mask), source);
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(target), _mm_xor_si128(run, _mm_set1_epi8(-128)));
+    } else if constexpr (bits == 256) {
+      const __m256i run = _mm256_maskz_loadu_epi8(static_cast<__mmask32>(mask), source);
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(target), _mm256_xor_si256(run, _mm256_set1_epi8(-128)));
+    } else {
+      _mm512_storeu_si512(target, _mm512_xor_si512(_mm512_maskz_loadu_epi8(mask, source), _mm512_set1_epi8(-128)));
+    }
+  }
+
+  // `bits` hold the end of a run, whole vectors what is in front of it.
+  template <int bits>
+  static void copy_runs(const std::int8_t* const* rows, const std::size_t* steps, std::size_t height, std::size_t size, std::size_t count,
+                        std::uint8_t* panel, std::size_t panel_stride) {
+    const std::size_t whole = (size - 1) / 64 * 64, rest = size - whole;
+    const std::uint64_t mask = ~std::uint64_t{0} >> (64 - rest);
+    for (std::size_t i = 0; i < count; ++i, panel += panel_stride) {
+      std::uint8_t* target = panel;
+      for (std::size_t ky = 0; ky < height; ++ky, target += size) {
+        const std::int8_t* source = rows[ky] + i * steps[ky];
+        for (std::size_t at = 0; at < whole; at += 64) copy_run<512>(source + at, target + at, ~std::uint64_t{0});
+        copy_run<bits>(source + whole, target + whole, mask);
+      }
+    }
+  }
+
+  template <class Kind>
+  static void gather_runs(const typename Kind::In* const* rows, const std::size_t* steps, std::size_t height, std::size_t size,
+                          std::size_t count, std::uint8_t* panel, std::size_t panel_stride) {
+    if constexpr (Kind::edge == 128) {
+      const std::size_t rest = (size - 1) % 64 + 1;
+      (rest <= 16 ? copy_runs<128> : rest <= 32 ? copy_runs<256> : copy_runs<512>)(rows, steps, height, size, count, panel, panel_stride);
+    } else {
+      gather_runs_any<Wide, Kind>(rows, steps, height, size, count, panel, panel_stride);
+    }
+  }
+
   static void flip(const std::int8_t* source, std::uint8_t* target, std::size_t size) {
     const I high = _mm512_set1_epi8(-128);
     std::size_t i = 0;

@@ -12,6 +12,12 @@ struct Plain {
     std::int32_t of[lanes];
   };
 
+  template <class Kind>
+  static void gather_runs(const typename Kind::In* const* rows, const std::size_t* steps, std::size_t height, std::size_t size,
+                          std::size_t count, std::uint8_t* panel, std::size_t panel_stride) {
+    gather_runs_any<Plain, Kind>(rows, steps, height, size, count, panel, panel_stride);
+  }
+
   template <typename Element>
   static std::int32_t element(const void* p, int index) {
     Element value;

@@ -131,6 +131,56 @@ inline void gather_columns(const Geometry& g, const typename Kind::In* line, std
   }
 }
 
+// Positions of one output row whose columns all lie inside the image: for each one `kernel_height` runs of `size` values. A row above or
+// below the image is a run of zeros that does not move on.
+inline constexpr std::size_t kGatherRows = 8;
+inline constexpr std::size_t kGatherZeros = 256;
+
+template <class In>
+inline const In* row_inside(const In* source, std::ptrdiff_t row, std::size_t height, std::ptrdiff_t line) {
+  return row >= 0 && row < static_cast<std::ptrdiff_t>(height) ? source + row * line : nullptr;
+}
+
+template <class V, class Kind>
+void gather_row(const Geometry& g, const typename Kind::In* source, std::size_t oy, std::size_t ox, std::size_t count, std::uint8_t* panel,
+                std::size_t panel_stride) {
+  static const typename Kind::In zeros[kGatherZeros] = {};
+  using In = typename Kind::In;
+  using Out = typename Kind::Out;
+  const std::size_t c = g.channels, size = g.kernel_width * c;
+  const auto line = static_cast<std::ptrdiff_t>(g.width * c);
+  const auto top = static_cast<std::ptrdiff_t>(oy * g.stride_y) - static_cast<std::ptrdiff_t>(g.top);
+  const bool runs = g.dilation_x == 1 && g.kernel_height <= kGatherRows && size <= kGatherZeros;
+  for (std::size_t i = 0; i < count;) {
+    const auto column = static_cast<std::ptrdiff_t>((ox + i) * g.stride_x) - static_cast<std::ptrdiff_t>(g.left);
+    const auto last = static_cast<std::ptrdiff_t>(g.width) - static_cast<std::ptrdiff_t>(g.kernel_width);
+    if (runs && column >= 0 && column <= last) {
+      std::size_t some = static_cast<std::size_t>(last - column) / g.stride_x + 1;
+      some = some < count - i ? some : count - i;
+      const In* rows[kGatherRows];
+      std::size_t steps[kGatherRows];
+      for (std::size_t ky = 0; ky < g.kernel_height; ++ky) {
+        const In* row = row_inside<In>(source, top + static_cast<std::ptrdiff_t>(ky * g.dilation_y), g.height, line);
+        rows[ky] = row == nullptr ? zeros : row + column * static_cast<std::ptrdiff_t>(c);
+        steps[ky] = row == nullptr ? 0 : g.stride_x * c;
+      }
+      V::template gather_runs<Kind>(rows, steps, g.kernel_height, size, some, panel + i * panel_stride, panel_stride);
+      i += some;
+      continue;
+    }
+    auto* target = reinterpret_cast<Out*>(panel + i * panel_stride);
+    for (std::size_t ky = 0; ky < g.kernel_height; ++ky, target += size) {
+      const In* row = row_inside<In>(source, top + static_cast<std::ptrdiff_t>(ky * g.dilation_y), g.height, line);
+      if (row == nullptr) {
+        gather_edge<Kind>(target, size);
+      } else {
+        gather_columns<V, Kind>(g, row, column, target);
+      }
+    }
+    ++i;
+  }
+}
+
 template <class V, class Kind>
 void gather(const Geometry& g, const void* image, std::size_t first, std::size_t count, std::uint8_t* panel, std::size_t panel_stride) {
   const auto* source = static_cast<const typename Kind::In*>(image);
@@ -146,21 +196,20 @@ void gather(const Geometry& g, const void* image, std::size_t first, std::size_t
     return;
   }
   std::size_t oy = first / g.out_width, ox = first % g.out_width;
-  for (std::size_t i = 0; i < count; ++i) {
-    auto* target = reinterpret_cast<typename Kind::Out*>(panel + i * panel_stride);
-    const auto column = static_cast<std::ptrdiff_t>(ox * g.stride_x) - static_cast<std::ptrdiff_t>(g.left);
-    for (std::size_t ky = 0; ky < g.kernel_height; ++ky, target += g.kernel_width * c) {
-      const auto row = static_cast<std::ptrdiff_t>(oy * g.stride_y + ky * g.dilation_y) - static_cast<std::ptrdiff_t>(g.top);
-      if (row < 0 || row >= static_cast<std::ptrdiff_t>(g.height)) {
-        gather_edge<Kind>(target, g.kernel_width * c);
-      } else {
-        gather_columns<V, Kind>(g, source + row * static_cast<std::ptrdiff_t>(g.width * c), column, target);
-      }
-    }
-    if (++ox == g.out_width) {
-      ox = 0;
-      ++oy;
-    }
+  for (std::size_t done = 0; done < count; ++oy, ox = 0) {
+    const std::size_t some = g.out_width - ox < count - done ? g.out_width - ox : count - done;
+    gather_row<V, Kind>(g, source, oy, ox, some, panel + done * panel_stride, panel_stride);
+    done += some;
+  }
+}
+
+// Copies of any length, for vector types without shorter ways.
+template <class V, class Kind>
+inline void gather_runs_any(const typename Kind::In* const* rows, const std::size_t* steps, std::size_t height, std::size_t size,
+                            std::size_t count, std::uint8_t* panel, std::size_t panel_stride) {
+  for (std::size_t i = 0; i < count; ++i, panel += panel_stride) {
+    auto* target = reinterpret_cast<typename Kind::Out*>(panel);
+    for (std::size_t ky = 0; ky < height; ++ky, target += size) gather_copy<V, Kind>(rows[ky] + i * steps[ky], target, size);
   }
 }
 
