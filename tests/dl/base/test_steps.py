@@ -266,6 +266,32 @@ def test_interpolation(lengths: list[int], channels: int, seed: int, shift: int,
     compare(lambda k, out: k.interpolate_step(x, out, taps, shift, rounding), shape, np.dtype(np.int8))
 
 
+@SETTINGS
+@given(st.integers(1, 2200), DTYPES, SEEDS, st.integers(-20, 20), ROUNDINGS)
+def test_quantize_and_dequantize(size: int, dtype: np.dtype, seed: int, exponent: int, rounding: Rounding) -> None:
+    x = np.random.default_rng(seed).choice(np.array([0, 0.5, -0.5, 1.5, 2.5, 100, -127.5], np.float32), size) * np.float32(
+        2.0**exponent
+    )
+    x[:: max(size // 7, 1)] = np.array([np.nan, np.inf, -np.inf, 1e38, -1e38, 1e-40, 0.49999997], np.float32)[
+        np.arange(len(x[:: max(size // 7, 1)])) % 7
+    ]
+    with np.errstate(all="ignore"):
+        result = compare(lambda k, out: k.quantize_step(x, out, exponent, rounding), (size,), dtype)
+    memory = x.copy()
+    get_kernels("native").quantize_step(memory, memory.view(dtype)[:size], exponent, rounding)()
+    np.testing.assert_array_equal(memory.view(dtype)[:size], result)
+    compare(lambda k, out: k.dequantize_step(result, out, exponent), (size,), np.dtype(np.float32))
+
+
+@SETTINGS
+@given(st.integers(1, 9), st.sampled_from([1, 5, 16, 100]), SEEDS, st.integers(-9, 1))
+def test_softmax(rows: int, columns: int, seed: int, exponent: int) -> None:
+    x = values(seed, (2, rows, columns), np.dtype(np.int8))
+    with np.errstate(all="ignore"):
+        table = np.exp(np.arange(256).astype(np.uint8).view(np.int8) * 2.0**exponent).astype(np.float32)
+        compare(lambda k, out: k.softmax_step(table, x, out), x.shape, np.dtype(np.float32))
+
+
 @pytest.mark.parametrize("threads", [1, 3])
 def test_large_tensors_are_split_over_threads(threads: int) -> None:
     from espdl.dl.base import _native

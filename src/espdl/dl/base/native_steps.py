@@ -150,6 +150,23 @@ class NativeSteps(NumpySteps):
             _native.resize_step(x, out, height, width, x.shape[-1], *_lists(rows), *_lists(across), shift, half_even)
         )
 
+    def quantize_step(self, x: NDArray, out: NDArray, exponent: int, rounding: Rounding) -> BoundStep:
+        fits = x.dtype == np.float32 and x.flags.c_contiguous and _integers(out) and abs(exponent) <= _LARGEST_SCALE
+        if not fits or (np.may_share_memory(x, out) and _address(x) != _address(out)):
+            return super().quantize_step(x, out, exponent, rounding)
+        return BoundStep(_native.quantize_step(x, out, exponent, rounding is Rounding.HALF_EVEN))
+
+    def dequantize_step(self, x: NDArray, out: NDArray, exponent: int) -> BoundStep:
+        fits = out.dtype == np.float32 and out.flags.c_contiguous and _integers(x) and abs(exponent) <= _LARGEST_SCALE
+        if not fits or np.may_share_memory(x, out):
+            return super().dequantize_step(x, out, exponent)
+        return BoundStep(_native.dequantize_step(x, out, exponent))
+
+    def softmax_step(self, table: NDArray[np.float32], x: NDArray, out: NDArray) -> BoundStep:
+        if not _integers(x) or not out.flags.c_contiguous or np.may_share_memory(x, out) or x.ndim == 0:
+            return super().softmax_step(table, x, out)
+        return BoundStep(_native.softmax_step(np.ascontiguousarray(table, np.float32), x, out, x.shape[-1]))
+
 
 def _integers(*arrays: NDArray) -> bool:
     """Whether all are contiguous arrays of int8 or int16 with elements."""

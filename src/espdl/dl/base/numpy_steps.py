@@ -174,6 +174,25 @@ class NumpySteps:
 
         return BoundStep(step)
 
+    def quantize_step(self, x: NDArray, out: NDArray, exponent: int, rounding: Rounding) -> BoundStep:
+        def step() -> None:
+            out[...] = quantize(x, exponent, out.dtype, rounding).reshape(out.shape)
+
+        return BoundStep(step)
+
+    def dequantize_step(self, x: NDArray, out: NDArray, exponent: int) -> BoundStep:
+        def step() -> None:
+            out[...] = dequantize(x, exponent).reshape(out.shape)
+
+        return BoundStep(step)
+
+    def softmax_step(self, table: NDArray[np.float32], x: NDArray, out: NDArray) -> BoundStep:
+        def step() -> None:
+            exponentials = table[x.view(np.uint8)]
+            out[...] = exponentials / np.add.accumulate(exponentials, axis=-1, dtype=np.float32)[..., -1:]
+
+        return BoundStep(step)
+
 
 def composed(first: NDArray[np.int8] | None, then: NDArray[np.int8]) -> NDArray[np.int8]:
     """The table of looking up in ``first``, if there is one, and the result in ``then``."""

@@ -100,3 +100,15 @@ class StepKernels(Protocol):
     def interpolate_step(self, x: NDArray, out: NDArray, taps: Sequence[Taps], shift: int, rounding: Rounding) -> BoundStep:
         """Linear resizing of the spatial axes of int8 [1, spatial axes, C] in binary32, divided by ``2**shift`` (spec 3.11)."""
         ...
+
+    def quantize_step(self, x: NDArray, out: NDArray, exponent: int, rounding: Rounding) -> BoundStep:
+        """``saturate(round(x / 2**exponent))`` of as many float32 values; ``out`` may begin where ``x`` does (spec 2.2)."""
+        ...
+
+    def dequantize_step(self, x: NDArray, out: NDArray, exponent: int) -> BoundStep:
+        """``x * 2**exponent`` as float32; equal number of elements (spec 2.2)."""
+        ...
+
+    def softmax_step(self, table: NDArray[np.float32], x: NDArray, out: NDArray) -> BoundStep:
+        """``e / sum(e)`` along the last axis of int8 values, ``e`` looked up by bit pattern; the sum in binary32, front to back."""
+        ...

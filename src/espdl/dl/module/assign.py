@@ -38,6 +38,10 @@ def assign_step(source: TensorBase, target: TensorBase, machine: Machine) -> Ste
     if source.dtype in INTEGER_TYPES and target.dtype in INTEGER_TYPES:
         return _requantize_step(source, target, int(target.exponent) - int(source.exponent), machine)
     rounding = machine.chip.rounding
+    if source.dtype is DType.FLOAT and target.dtype in INTEGER_TYPES:
+        return machine.kernels.quantize_step(source.data, target.data, int(target.exponent), rounding)
+    if source.dtype in INTEGER_TYPES and target.dtype is DType.FLOAT:
+        return machine.kernels.dequantize_step(source.data, target.data, int(source.exponent))
 
     def step() -> None:
         values = convert(source.data, source.dtype, source.exponent, target.dtype, target.exponent, rounding)
