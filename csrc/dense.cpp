@@ -238,7 +238,8 @@ class DenseStep : public Step {
     }
     const std::size_t sums = count * plan.outputs;
     const std::size_t sum_bytes = round_up(sums * 4, 64), wide_bytes = plan.is_wide() ? sums * 8 : 0;
-    auto* memory = reinterpret_cast<std::uint8_t*>(scratch(panel_bytes + sum_bytes + wide_bytes));
+    const std::size_t norm_bytes = plan.guard != nullptr ? divide_up(plan.taps, kStretch) * sizeof(float) : 0;
+    auto* memory = reinterpret_cast<std::uint8_t*>(scratch(panel_bytes + sum_bytes + wide_bytes + norm_bytes));
     plan.gather()(geometry_, x_, first, count, memory, stride_);
     auto* narrow = reinterpret_cast<std::int32_t*>(memory + panel_bytes);
     auto* wide = reinterpret_cast<std::int64_t*>(memory + panel_bytes + sum_bytes);
@@ -249,7 +250,8 @@ class DenseStep : public Step {
       for (std::size_t i = 0; i < sums; ++i) wide[i] += std::int64_t{narrow[i]} * (std::int64_t{1} << part.left_shift);
     }
     if (plan.guard != nullptr) {
-      plan.isa->guard({&plan.guard->guard(), memory, stride_, count, plan.bytes, narrow, differing_});
+      auto* norms = reinterpret_cast<float*>(memory + panel_bytes + sum_bytes + wide_bytes);
+      plan.isa->guard({&plan.guard->guard(), memory, stride_, count, plan.bytes, norms, narrow, differing_});
     }
     if (plan.narrow_outputs) {
       finish(wide_bytes > 0, narrow, wide, static_cast<std::int8_t*>(out_) + first * plan.outputs, count);

@@ -14,7 +14,8 @@ class GuardTables {
  private:
   Aligned<std::int8_t> weights_;
   Aligned<std::int32_t> bias_, low_, high_;
-  Aligned<float> norm_, twice_bias_, twice_low_, twice_high_;
+  Aligned<std::int32_t> stretch_correction_;
+  Aligned<float> stretch_norm_, norm_, twice_low_, twice_high_;
   Guard guard_;
 };
 

@@ -5,6 +5,8 @@ struct Wide {
   using I = __m512i;
   static constexpr int lanes = 16;
   static constexpr bool has_flip = true;
+  static constexpr bool has_stretch_sums = vnni;
+  static constexpr bool has_may_leave = true;
 
   static I load(const void* p) { return _mm512_loadu_si512(p); }
   static I broadcast(const void* p) {
@@ -124,6 +126,29 @@ struct Wide {
     } else {
       gather_runs_any<Wide, Kind>(rows, steps, height, size, count, panel, panel_stride);
     }
+  }
+
+  // Of bytes plus 128 against groups of four weights; what is behind the last input counts nothing, for there the weights are 0.
+  static void stretch_sums(const std::uint8_t* inputs, const std::int8_t* weights, const std::int32_t* correction, std::size_t first,
+                           std::size_t last, std::int32_t* sums) {
+    I a = _mm512_setzero_si512(), b = a;
+    std::size_t tap = first;
+    for (; tap + 4 < last; tap += 8) {
+      a = dot_bytes(a, broadcast(inputs + tap), load(weights + 16 * tap));
+      b = dot_bytes(b, broadcast(inputs + tap + 4), load(weights + 16 * tap + 64));
+    }
+    if (tap < last) a = dot_bytes(a, broadcast(inputs + tap), load(weights + 16 * tap));
+    _mm512_store_si512(sums, _mm512_sub_epi32(_mm512_add_epi32(a, b), load(correction)));
+  }
+
+  static bool may_leave(const std::int32_t* before, const std::int32_t* sums, const float* norms, float norm, const float* twice_low,
+                        const float* twice_high) {
+    const __m512 there = _mm512_cvtepi32_ps(load(before));
+    const __m512 sum = _mm512_add_ps(_mm512_add_ps(there, there), _mm512_cvtepi32_ps(load(sums)));
+    const __m512 magnitude = _mm512_mul_ps(_mm512_set1_ps(norm), _mm512_loadu_ps(norms));
+    const __mmask16 above = _mm512_cmp_ps_mask(_mm512_add_ps(sum, magnitude), _mm512_loadu_ps(twice_high), _CMP_GT_OQ);
+    const __mmask16 below = _mm512_cmp_ps_mask(_mm512_sub_ps(sum, magnitude), _mm512_loadu_ps(twice_low), _CMP_LT_OQ);
+    return (above | below) != 0;
   }
 
   static void flip(const std::int8_t* source, std::uint8_t* target, std::size_t size) {

@@ -88,11 +88,14 @@ struct DepthwiseSums {
 // Accumulators that saturate at every step (runtime spec 3.2). The arrays have one entry per output, rounded up to whole blocks of
 // kGuardBlock; outputs that cannot leave their accumulator have limits that nothing reaches.
 inline constexpr std::size_t kGuardBlock = 16;
+inline constexpr std::size_t kStretch = 64;   // products that are proved safe together
 struct Guard {
-  std::size_t taps, outputs;
-  const std::int8_t* weights;                 // [blocks][taps][kGuardBlock]
+  std::size_t taps, outputs, stretches;
+  const std::int8_t* weights;                 // [blocks][taps / 4, rounded up][kGuardBlock][4]
+  const std::int32_t* stretch_correction;     // [blocks][stretches][kGuardBlock]: 128 times the sum of the stretch's weights
+  const float* stretch_norm;                  // [blocks][stretches][kGuardBlock]
   const std::int32_t *bias, *low, *high;      // low, high: of the accumulator
-  const float *norm, *twice_bias;             // norm: square root of the sum of the squares of an output's weights
+  const float* norm;                          // square root of the sum of the squares of an output's weights
   const float *twice_low, *twice_high;        // the same limits, with room for the rounding of what is compared with them
   float largest_norm, room;                   // room: that every accumulator has beside its bias
 };
@@ -101,6 +104,7 @@ struct GuardedRows {
   const std::uint8_t* inputs;                 // as for tiles
   std::size_t input_stride, rows;
   bool bytes;
+  float* norms;                               // [stretches], scratch
   std::int32_t* sums;                         // [rows][outputs], without bias; those that left their accumulator are replaced
   std::atomic<std::uint32_t>* differing;      // [outputs], counts those that were
 };
