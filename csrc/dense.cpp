@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "guard.hpp"
+#include "lookup.hpp"
 #include "mac.hpp"
 
 namespace espdl {
@@ -285,8 +286,11 @@ class DenseStep : public Step {
 
   void look_up(std::int8_t* out, std::size_t count, const Panel& from, const Panel& to) const {
     const std::size_t channels = to.first + to.channels - from.first;
-    if (channels == plan_->outputs) return plan_->isa->lookup(table_, out, count * channels);
-    for (std::size_t row = 0; row < count; ++row) plan_->isa->lookup(table_, out + row * plan_->outputs + from.first, channels);
+    if (channels == plan_->outputs) return lookup8(table_, out, out, count * channels);
+    for (std::size_t row = 0; row < count; ++row) {
+      std::int8_t* values = out + row * plan_->outputs + from.first;
+      lookup8(table_, values, values, channels);
+    }
   }
 
   template <typename Out>
@@ -297,7 +301,7 @@ class DenseStep : public Step {
       plan_->requantizer->run(narrow, out, count);
     }
     if constexpr (sizeof(Out) == 1) {
-      if (table_ != nullptr) plan_->isa->lookup(table_, out, count * plan_->outputs);
+      if (table_ != nullptr) lookup8(table_, out, out, count * plan_->outputs);
     }
   }
 

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "lookup.hpp"
 #include "mac.hpp"
 
 namespace espdl {
@@ -100,7 +101,10 @@ class DepthwiseStep : public Step {
       } else {
         by_sums(rows, sums, out);
       }
-      if (table_ != nullptr) plan.isa->lookup(table_, reinterpret_cast<std::int8_t*>(out), line);
+      if (table_ != nullptr) {
+        auto* values = reinterpret_cast<std::int8_t*>(out);
+        lookup8(table_, values, values, line);
+      }
     }
   }
 
