@@ -40,6 +40,7 @@ format: $(VENV)/.dev-$(STATE)
 
 bench: $(VENV)/.dev-$(STATE)
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python benchmarks/bench_kernels.py --json build/bench.json
+	$(BIN)/python benchmarks/bench_networks.py --json build/bench-networks.json
 
 $(VENV)/.%-$(STATE): | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'

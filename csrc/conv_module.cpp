@@ -115,6 +115,11 @@ class BoundMac : public Step {
   std::unique_ptr<Step> step_;
 };
 
+double dots(std::size_t rounds) {
+  nb::gil_scoped_release release;
+  return mac_isa(isa).dots(rounds);
+}
+
 }  // namespace
 
 void register_conv(nb::module_& m) {
@@ -129,6 +134,7 @@ void register_conv(nb::module_& m) {
            nb::arg("mac"), nb::arg("x").noconvert(), nb::arg("out").noconvert(), nb::arg("window"), nb::arg("image"), nb::arg("result"),
            nb::arg("table").none() = nb::none())
       .def("overflows", &BoundMac::overflows);
+  m.def("dots", &dots, nb::arg("rounds"));
 }
 
 }  // namespace espdl

@@ -11,7 +11,7 @@ namespace espdl {
 namespace {
 
 constexpr std::size_t kPanelBytes = 24 << 10;   // of gathered inputs: they stay in the first cache beside the weights
-constexpr std::size_t kSumBytes = 128 << 10;    // of sums that are not finished at once
+constexpr std::size_t kSumBytes = 48 << 10;     // of sums that are not finished at once
 constexpr std::size_t kBlockRows = 24;          // a multiple of the heights of tall tiles
 
 // Output channels computed together.
@@ -244,11 +244,9 @@ class DenseStep : public Step {
     plan.gather()(geometry_, x_, first, count, memory, stride_);
     auto* narrow = reinterpret_cast<std::int32_t*>(memory + panel_bytes);
     auto* wide = reinterpret_cast<std::int64_t*>(memory + panel_bytes + sum_bytes);
-    if (wide_bytes > 0) std::fill_n(wide, sums, 0);
     for (const Part& part : plan.parts) {
       for (const Panel& panel : part.panels) multiply(part, panel, memory, count, narrow, 4);
-      if (wide_bytes == 0) continue;
-      for (std::size_t i = 0; i < sums; ++i) wide[i] += std::int64_t{narrow[i]} * (std::int64_t{1} << part.left_shift);
+      if (wide_bytes > 0) plan.isa->accumulate(narrow, sums, part.left_shift, &part == &plan.parts.front(), wide);
     }
     if (plan.guard != nullptr) {
       auto* norms = reinterpret_cast<float*>(memory + panel_bytes + sum_bytes + wide_bytes);

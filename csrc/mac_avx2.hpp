@@ -15,6 +15,10 @@ struct Narrow : Dot {
   }
 
   static I load(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
+  static I hidden(I value) {
+    __asm__("" : "+x"(value));
+    return value;
+  }
   static I broadcast(const void* p) {
     std::int32_t group;
     __builtin_memcpy(&group, p, 4);

@@ -9,6 +9,10 @@ struct Wide {
   static constexpr bool has_may_leave = true;
 
   static I load(const void* p) { return _mm512_loadu_si512(p); }
+  static I hidden(I value) {
+    __asm__("" : "+v"(value));
+    return value;
+  }
   static I broadcast(const void* p) {
     std::int32_t group;
     __builtin_memcpy(&group, p, 4);

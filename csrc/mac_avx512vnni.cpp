@@ -84,6 +84,7 @@ void depthwise_row(const DepthwiseRow& d) {
 constexpr MacIsa functions() {
   MacIsa table = wide_functions<V>(Isa::avx512vnni);
   table.bytes = true;
+  table.dots = &dots<V, true, 12>;
   table.byte_tiles[static_cast<int>(Store::int8)] = wide_tiles<V, true, Store::int8>();
   table.byte_tiles[static_cast<int>(Store::sums)] = wide_tiles<V, true, Store::sums>();
   table.depthwise_row = &depthwise_row;

@@ -23,6 +23,7 @@ using V = Narrow<DotVnni>;
 constexpr MacIsa functions() {
   MacIsa table = narrow_functions<V>(Isa::avxvnni);
   table.bytes = true;
+  table.dots = &dots<V, true, 8>;
   table.byte_tiles[static_cast<int>(Store::int8)] = narrow_tiles<V, true, Store::int8>();
   table.byte_tiles[static_cast<int>(Store::sums)] = narrow_tiles<V, true, Store::sums>();
   return table;

@@ -31,6 +31,12 @@ struct Plain {
     __builtin_memcpy(&value, p, sizeof value);
     return value;
   }
+  static I hidden(I value) {
+#if defined(__GNUC__)
+    __asm__ volatile("" : "+m"(value));
+#endif
+    return value;
+  }
   static I broadcast(const void* p) {
     I value;
     for (int i = 0; i < lanes; ++i) __builtin_memcpy(&value.of[i], p, 4);

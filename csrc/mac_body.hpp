@@ -365,6 +365,42 @@ void guard_any(const GuardedRows& r) {
   }
 }
 
+inline void accumulate(const std::int32_t* sums, std::size_t size, int left_shift, bool is_first, std::int64_t* total) {
+  if (is_first) {
+    for (std::size_t i = 0; i < size; ++i) total[i] = static_cast<std::int64_t>(static_cast<std::uint64_t>(std::int64_t{sums[i]}) << left_shift);
+  } else {
+    for (std::size_t i = 0; i < size; ++i) total[i] += static_cast<std::int64_t>(static_cast<std::uint64_t>(std::int64_t{sums[i]}) << left_shift);
+  }
+}
+
+// What is multiplied is hidden from the compiler, which would otherwise multiply once.
+template <class V, bool bytes, int sums>
+double dots(std::size_t rounds) {
+  volatile std::int32_t seed = 0x01020301;
+  alignas(64) std::int32_t start[64];
+  for (int i = 0; i < 64; ++i) start[i] = seed + i;
+  typename V::I values[sums];
+#pragma GCC unroll 16
+  for (int i = 0; i < sums; ++i) values[i] = V::broadcast(start + i);
+  const auto w = V::load(start + 16);
+  for (std::size_t round = 0; round < rounds; ++round) {
+#pragma GCC unroll 16
+    for (int i = 0; i < sums; ++i) {
+      if constexpr (bytes) {
+        values[i] = V::dot_bytes(values[i], V::hidden(w), w);
+      } else {
+        values[i] = V::dot_words(values[i], V::hidden(w), w);
+      }
+    }
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < sums; ++i) {
+    V::store_sums(values[i], start, 0, V::lanes);
+    seed = start[0];
+  }
+  return static_cast<double>(rounds) * sums * V::lanes * (bytes ? 4 : 2);
+}
+
 template <class V>
 void flip_bytes(const void* source, std::uint8_t* target, std::size_t size) {
   gather_copy<V, Flipped>(static_cast<const std::int8_t*>(source), target, size);
@@ -388,6 +424,8 @@ constexpr MacIsa common_functions(Isa isa) {
   table.depthwise_sums16 = &depthwise_sums<std::int16_t, std::int32_t, std::int32_t>;
   table.depthwise_sums16_wide = &depthwise_sums<std::int16_t, std::int32_t, std::int64_t>;
   table.guard = &guard_any<V>;
+  table.accumulate = &accumulate;
+  table.dots = &dots<V, false, 12>;
   table.flip = &flip_bytes<V>;
   table.lookup = &lookup_plain;
   return table;

@@ -127,6 +127,10 @@ struct MacIsa {
   void (*depthwise_sums16)(const DepthwiseSums&);     // int16 inputs, int32 sums
   void (*depthwise_sums16_wide)(const DepthwiseSums&);  // int16 inputs, int64 sums
   void (*guard)(const GuardedRows&);
+  // total[i] = sums[i] * 2**left_shift where it is the first, else that added to it.
+  void (*accumulate)(const std::int32_t* sums, std::size_t size, int left_shift, bool is_first, std::int64_t* total);
+  // Multiply-accumulates of one instruction after another on registers, as many as it returns: what the CPU can do at most.
+  double (*dots)(std::size_t rounds);
   // Copies bytes, flipping the highest bit of each: int8 to bytes plus 128.
   void (*flip)(const void* source, std::uint8_t* target, std::size_t size);
   // target[i] = table[target[i] + 128]
