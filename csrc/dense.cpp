@@ -11,7 +11,7 @@ namespace espdl {
 namespace {
 
 constexpr std::size_t kPanelBytes = 24 << 10;   // of gathered inputs: they stay in the first cache beside the weights
-constexpr std::size_t kSumBytes = 48 << 10;     // of sums that are not finished at once
+constexpr std::size_t kSumBytes = 128 << 10;    // of sums that are not finished at once
 constexpr std::size_t kBlockRows = 24;          // a multiple of the heights of tall tiles
 
 // Output channels computed together.
@@ -37,7 +37,7 @@ struct Plan {
   Store store;
   std::size_t group_taps, groups, taps, outputs;
   std::vector<Part> parts;
-  std::unique_ptr<Requantizer> requantizer;  // for Store::sums
+  std::vector<Requantizer> requantizers;     // for Store::sums: of all outputs; where sums are wide, one for each panel
   std::unique_ptr<GuardTables> guard;        // where sums may leave saturating accumulators; then Store::sums
   bool narrow_inputs, narrow_outputs;
 
@@ -180,9 +180,20 @@ std::shared_ptr<const Plan> make_plan(const Filter& filter, const MacIsa& isa) {
   if (!filter.low.empty()) plan->guard = std::make_unique<GuardTables>(filter);
   if (plan->guard != nullptr || plan->parts.size() > 1 || !filter.finishes_in_32_bits() || plan->tiles().of[1][1] == nullptr) {
     plan->store = Store::sums;
-    plan->requantizer = std::make_unique<Requantizer>(filter.bias, filter.shift, filter.outputs, filter.half_even, filter.relu, filter.bound());
   }
   for (Part& part : plan->parts) pack_part(filter, *plan, part, split);
+  if (plan->store != Store::sums) return plan;
+  const auto add_requantizer = [&](std::size_t first, std::size_t count) {
+    const auto slice = [&](const std::vector<std::int64_t>& all) {
+      return std::vector<std::int64_t>(all.begin() + static_cast<std::ptrdiff_t>(first), all.begin() + static_cast<std::ptrdiff_t>(first + count));
+    };
+    plan->requantizers.emplace_back(slice(filter.bias), slice(filter.shift), count, filter.half_even, filter.relu, filter.bound());
+  };
+  if (plan->is_wide()) {
+    for (const Panel& panel : plan->parts.front().panels) add_requantizer(panel.first, panel.channels);
+  } else {
+    add_requantizer(0, filter.outputs);
+  }
   return plan;
 }
 
@@ -195,7 +206,7 @@ class DenseStep : public Step {
     stride_ = plan_->groups * 4;
     nanoseconds_ = static_cast<double>(positions_) * plan_->groups * 4 * plan_->outputs / kMacsPerNanosecond * plan_->parts.size();
     rows_ = std::max(kPanelBytes / stride_, kBlockRows);
-    if (plan_->store == Store::sums) rows_ = std::min(rows_, std::max(kSumBytes / (12 * plan_->outputs), std::size_t{1}));
+    if (plan_->store == Store::sums && !plan_->is_wide()) rows_ = std::min(rows_, std::max(kSumBytes / (4 * plan_->outputs), std::size_t{1}));
     rows_ = std::min({rows_, std::size_t{480}, positions_});
     if (rows_ > kBlockRows) rows_ -= rows_ % kBlockRows;
   }
@@ -214,7 +225,7 @@ class DenseStep : public Step {
     }
     const std::size_t blocks = divide_up(positions_, rows);
     std::size_t sides = 1;
-    if (plan_->store != Store::sums && blocks < wanted) sides = std::min(divide_up(wanted, blocks), plan_->parts[0].panels.size());
+    if ((plan_->store != Store::sums || plan_->is_wide()) && blocks < wanted) sides = std::min(divide_up(wanted, blocks), plan_->parts[0].panels.size());
     pool.parallel_for(blocks * sides, [&](std::size_t piece) {
       const std::size_t first = piece / sides * rows;
       block(first, std::min(rows, positions_ - first), piece % sides, sides);
@@ -224,42 +235,84 @@ class DenseStep : public Step {
  private:
   // Output positions [first, first + count), of the panels the part that is number `side` of `sides`.
   void block(std::size_t first, std::size_t count, std::size_t side, std::size_t sides) const {
-    const Plan& plan = *plan_;
-    const std::size_t panel_bytes = round_up((count + kMaxRows) * stride_ + 64, 64);
-    if (plan.store != Store::sums) {
-      auto* panel = reinterpret_cast<std::uint8_t*>(scratch(panel_bytes));
-      plan.gather()(geometry_, x_, first, count, panel, stride_);
-      const Part& part = plan.parts.front();
-      const std::size_t begin = part.panels.size() * side / sides, end = part.panels.size() * (side + 1) / sides;
-      const std::size_t size = plan.narrow_outputs ? 1 : 2;
-      auto* out = static_cast<std::byte*>(out_) + first * plan.outputs * size;
-      for (std::size_t p = begin; p < end; ++p) multiply(part, part.panels[p], panel, count, out, size);
-      if (table_ != nullptr) look_up(reinterpret_cast<std::int8_t*>(out), count, part.panels[begin], part.panels[end - 1]);
-      return;
-    }
-    const std::size_t sums = count * plan.outputs;
-    const std::size_t sum_bytes = round_up(sums * 4, 64), wide_bytes = plan.is_wide() ? sums * 8 : 0;
-    const std::size_t norm_bytes = plan.guard != nullptr ? divide_up(plan.taps, kStretch) * sizeof(float) : 0;
-    auto* memory = reinterpret_cast<std::uint8_t*>(scratch(panel_bytes + sum_bytes + wide_bytes + norm_bytes));
-    plan.gather()(geometry_, x_, first, count, memory, stride_);
-    auto* narrow = reinterpret_cast<std::int32_t*>(memory + panel_bytes);
-    auto* wide = reinterpret_cast<std::int64_t*>(memory + panel_bytes + sum_bytes);
-    for (const Part& part : plan.parts) {
-      for (const Panel& panel : part.panels) multiply(part, panel, memory, count, narrow, 4);
-      if (wide_bytes > 0) plan.isa->accumulate(narrow, sums, part.left_shift, &part == &plan.parts.front(), wide);
-    }
-    if (plan.guard != nullptr) {
-      auto* norms = reinterpret_cast<float*>(memory + panel_bytes + sum_bytes + wide_bytes);
-      plan.isa->guard({&plan.guard->guard(), memory, stride_, count, plan.bytes, norms, narrow, differing_});
-    }
-    if (plan.narrow_outputs) {
-      finish(wide_bytes > 0, narrow, wide, static_cast<std::int8_t*>(out_) + first * plan.outputs, count);
+    const std::size_t panels = plan_->parts.front().panels.size();
+    const std::size_t begin = panels * side / sides, end = panels * (side + 1) / sides;
+    if (plan_->store != Store::sums) {
+      finished_block(first, count, begin, end);
+    } else if (plan_->is_wide()) {
+      wide_block(first, count, begin, end);
     } else {
-      finish(wide_bytes > 0, narrow, wide, static_cast<std::int16_t*>(out_) + first * plan.outputs, count);
+      sums_block(first, count);
     }
   }
 
-  void multiply(const Part& part, const Panel& panel, const std::uint8_t* inputs, std::size_t count, void* out, std::size_t size) const {
+  std::size_t panel_bytes(std::size_t count) const { return round_up((count + kMaxRows) * stride_ + 64, 64); }
+  std::size_t output_size() const { return plan_->narrow_outputs ? 1 : 2; }
+  std::byte* output(std::size_t position) const { return static_cast<std::byte*>(out_) + position * plan_->outputs * output_size(); }
+
+  void finished_block(std::size_t first, std::size_t count, std::size_t begin, std::size_t end) const {
+    const Plan& plan = *plan_;
+    auto* inputs = reinterpret_cast<std::uint8_t*>(scratch(panel_bytes(count)));
+    plan.gather()(geometry_, x_, first, count, inputs, stride_);
+    const Part& part = plan.parts.front();
+    for (std::size_t p = begin; p < end; ++p) {
+      const Panel& panel = part.panels[p];
+      multiply(part, panel, inputs, count, output(first) + panel.first * output_size(), plan.outputs, output_size());
+    }
+    if (table_ != nullptr) look_up(first, count, part.panels[begin].first, part.panels[end - 1].first + part.panels[end - 1].channels);
+  }
+
+  // Sums of all outputs, watched where they may leave an accumulator, then finished.
+  void sums_block(std::size_t first, std::size_t count) const {
+    const Plan& plan = *plan_;
+    const std::size_t sum_bytes = round_up(count * plan.outputs * 4, 64);
+    const std::size_t norm_bytes = plan.guard != nullptr ? divide_up(plan.taps, kStretch) * sizeof(float) : 0;
+    auto* inputs = reinterpret_cast<std::uint8_t*>(scratch(panel_bytes(count) + sum_bytes + norm_bytes));
+    auto* sums = reinterpret_cast<std::int32_t*>(inputs + panel_bytes(count));
+    plan.gather()(geometry_, x_, first, count, inputs, stride_);
+    const Part& part = plan.parts.front();
+    for (const Panel& panel : part.panels) multiply(part, panel, inputs, count, sums + panel.first, plan.outputs, 4);
+    if (plan.guard != nullptr) {
+      auto* norms = reinterpret_cast<float*>(inputs + panel_bytes(count) + sum_bytes);
+      plan.isa->guard({&plan.guard->guard(), inputs, stride_, count, plan.bytes, norms, sums, differing_});
+    }
+    if (plan.narrow_outputs) {
+      plan.requantizers.front().run(sums, reinterpret_cast<std::int8_t*>(output(first)), count);
+      if (table_ != nullptr) look_up(first, count, 0, plan.outputs);
+    } else {
+      plan.requantizers.front().run(sums, reinterpret_cast<std::int16_t*>(output(first)), count);
+    }
+  }
+
+  // Sums of several parts, panel by panel.
+  void wide_block(std::size_t first, std::size_t count, std::size_t begin, std::size_t end) const {
+    const Plan& plan = *plan_;
+    const std::size_t most = count * static_cast<std::size_t>(plan.isa->vectors * plan.isa->lanes);
+    auto* inputs = reinterpret_cast<std::uint8_t*>(scratch(panel_bytes(count) + most * (4 + 8 + 2)));
+    auto* total = reinterpret_cast<std::int64_t*>(inputs + panel_bytes(count));
+    auto* sums = reinterpret_cast<std::int32_t*>(total + most);
+    auto* done = reinterpret_cast<std::byte*>(sums + most);
+    plan.gather()(geometry_, x_, first, count, inputs, stride_);
+    for (std::size_t p = begin; p < end; ++p) {
+      const std::size_t channels = plan.parts.front().panels[p].channels;
+      for (const Part& part : plan.parts) {
+        multiply(part, part.panels[p], inputs, count, sums, channels, 4);
+        plan.isa->accumulate(sums, count * channels, part.left_shift, &part == &plan.parts.front(), total);
+      }
+      if (plan.narrow_outputs) {
+        plan.requantizers[p].run(total, reinterpret_cast<std::int8_t*>(done), count);
+      } else {
+        plan.requantizers[p].run(total, reinterpret_cast<std::int16_t*>(done), count);
+      }
+      const std::size_t bytes = channels * output_size(), start = plan.parts.front().panels[p].first;
+      for (std::size_t row = 0; row < count; ++row) std::memcpy(output(first + row) + start * output_size(), done + row * bytes, bytes);
+      if (table_ != nullptr) look_up(first, count, start, start + channels);
+    }
+  }
+
+  // out: the panel's first channel of the first position; `size` bytes an element, `out_stride` elements from one position to the next.
+  void multiply(const Part& part, const Panel& panel, const std::uint8_t* inputs, std::size_t count, void* out, std::size_t out_stride,
+                std::size_t size) const {
     const TileFunction* tiles = plan_->tiles().of[panel.vectors];
     const std::size_t most = plan_->isa->rows[panel.vectors];
     // tiles of equal height rather than tall ones and a low one
@@ -270,37 +323,23 @@ class DenseStep : public Step {
               part.weights.data() + panel.weights,
               part.groups,
               part.finish.at(panel.lane),
-              static_cast<std::byte*>(out) + panel.first * size,
-              plan_->outputs,
+              out,
+              out_stride,
               0,
               panel.channels};
     for (std::size_t row = 0; row < count; row += height) {
       tile.rows = std::min(height, count - row);
       tiles[height](tile);
       tile.inputs += height * stride_;
-      tile.out = static_cast<std::byte*>(tile.out) + height * plan_->outputs * size;
+      tile.out = static_cast<std::byte*>(tile.out) + height * out_stride * size;
     }
   }
 
-  void look_up(std::int8_t* out, std::size_t count, const Panel& from, const Panel& to) const {
-    const std::size_t channels = to.first + to.channels - from.first;
-    if (channels == plan_->outputs) return lookup8(table_, out, out, count * channels);
-    for (std::size_t row = 0; row < count; ++row) {
-      std::int8_t* values = out + row * plan_->outputs + from.first;
-      lookup8(table_, values, values, channels);
-    }
-  }
-
-  template <typename Out>
-  void finish(bool is_wide, const std::int32_t* narrow, const std::int64_t* wide, Out* out, std::size_t count) const {
-    if (is_wide) {
-      plan_->requantizer->run(wide, out, count);
-    } else {
-      plan_->requantizer->run(narrow, out, count);
-    }
-    if constexpr (sizeof(Out) == 1) {
-      if (table_ != nullptr) lookup8(table_, out, out, count * plan_->outputs);
-    }
+  // Outputs [from, to) of some positions through the table.
+  void look_up(std::size_t first, std::size_t count, std::size_t from, std::size_t to) const {
+    auto* out = reinterpret_cast<std::int8_t*>(output(first));
+    if (to - from == plan_->outputs) return plan_->isa->lookup(table_, out, count * plan_->outputs);
+    for (std::size_t row = 0; row < count; ++row) plan_->isa->lookup(table_, out + row * plan_->outputs + from, to - from);
   }
 
   std::shared_ptr<const Plan> plan_;
