@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # The set-up is repeated when the packaging, a C++ file or the list of Python files changes.
 STATE := $(shell (find src -name '*.py' | sort; cat pyproject.toml CMakeLists.txt csrc/*) | cksum | cut -d' ' -f1)
 
-.PHONY: set-up demo test test-slow lint format bench clean
+.PHONY: set-up demo test test-slow sanitize lint format bench clean
 
 set-up: $(VENV)/.dev-$(STATE)
 
@@ -19,6 +19,16 @@ test: $(VENV)/.dev-$(STATE)
 test-slow: $(VENV)/.dev-$(STATE)
 	$(BIN)/python -m pytest -q -n 2 -m slow
 
+# The kernel tests on an extension that checks addresses and undefined behaviour; a copy of the package, so that the fast one stays.
+sanitize: $(VENV)/.dev-$(STATE)
+	cmake -S . -B build/sanitize -DCMAKE_BUILD_TYPE=Debug -DESPDL_SANITIZE=ON -DPython_EXECUTABLE=$(abspath $(BIN))/python
+	cmake --build build/sanitize --parallel 2
+	rm -rf build/sanitized && mkdir -p build/sanitized && cp -r src/espdl build/sanitized/espdl
+	rm -f build/sanitized/espdl/dl/base/_native*.so && cp build/sanitize/_native*.so build/sanitized/espdl/dl/base/
+	PYTHONPATH=build/sanitized ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
+	LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libubsan.so)" \
+	$(BIN)/python -m pytest -q -p no:cacheprovider tests/dl/base
+
 lint: $(VENV)/.dev-$(STATE)
 	$(BIN)/ruff check src tests benchmarks examples
 	$(BIN)/ruff format --check src tests benchmarks examples
@@ -30,6 +40,7 @@ format: $(VENV)/.dev-$(STATE)
 
 bench: $(VENV)/.dev-$(STATE)
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python benchmarks/bench_kernels.py --json build/bench.json
+	$(BIN)/python benchmarks/bench_networks.py --json build/bench-networks.json
 
 $(VENV)/.%-$(STATE): | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'

@@ -1,6 +1,8 @@
 """Layers of real networks through each backend and through onnxruntime's int8 convolution: milliseconds, and multiply-accumulates a second.
 
-Run with ``make bench``. Weights and inputs are random; times are the best of several repeats on one thread.
+Run with ``make bench``. Weights and inputs are random; times are the best of several repeats on one thread. The native column is set
+beside what the CPU can do at most: its multiply-accumulate instruction on registers, without a load or a store, again and again. The last
+columns are the native times of other arithmetic over that of int8: int16 activations, and the ESP32-S3's lanes of 20 bits.
 """
 
 from __future__ import annotations
@@ -19,8 +21,12 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
-from espdl.dl.base import MacFilter, Window, get_kernels, missing_native_notice
+from espdl.chips import Accumulator, Overflow
+from espdl.dl.base import LaneRule, MacFilter, Window, get_kernels, missing_native_notice
 from espdl.rounding import Rounding
+
+if not missing_native_notice():
+    from espdl.dl.base import _native
 
 
 @dataclass(frozen=True)
@@ -65,25 +71,62 @@ def best_ms(work: Callable[[], object], repeats: int) -> float:
     return min(times) * 1e3
 
 
-def espdl_layer(layer: Layer, backend: str) -> Callable[[], object]:
+@dataclass(frozen=True)
+class Arithmetic:
+    """Types of a layer. ``spread``: standard deviation of weights and inputs, None for all values alike."""
+
+    inputs: type = np.int8
+    weights: type = np.int8
+    lanes: bool = False
+    spread: float | None = None
+
+
+OTHERS = {
+    "int16 x int8": Arithmetic(np.int16, np.int8),
+    "int16": Arithmetic(np.int16, np.int16),
+    "20 bits": Arithmetic(lanes=True, spread=30),
+    "20 bits, full": Arithmetic(lanes=True, spread=60),
+}
+
+
+def random(rng: np.random.Generator, shape: tuple[int, ...], dtype: type, spread: float | None) -> np.ndarray:
+    limits = np.iinfo(dtype)
+    if spread is None:
+        return rng.integers(limits.min, limits.max + 1, shape).astype(dtype)
+    return np.clip(rng.standard_normal(shape) * spread, limits.min, limits.max).astype(dtype)
+
+
+def espdl_layer(layer: Layer, backend: str, arithmetic: Arithmetic = Arithmetic()) -> Callable[[], object]:
     rng = np.random.default_rng(0)
     kernel = (layer.kernel, layer.kernel)
     shape = (*kernel, layer.outputs) if layer.depthwise else (*kernel, layer.channels, layer.outputs)
     filter = MacFilter(
-        weights=rng.integers(-127, 128, shape).astype(np.int8),
+        weights=random(rng, shape, arithmetic.weights, arithmetic.spread),
         depthwise=layer.depthwise,
         bias=rng.integers(-1000, 1000, layer.outputs),
-        shift=np.array([10]),
+        shift=np.array([10 if arithmetic.inputs is np.int8 else 20]),
         rounding=Rounding.HALF_EVEN,
         relu=True,
-        input_dtype=np.dtype(np.int8),
-        output_dtype=np.dtype(np.int8),
+        input_dtype=np.dtype(arithmetic.inputs),
+        output_dtype=np.dtype(arithmetic.inputs),
+        lanes=(LaneRule(0, layer.outputs, Accumulator(20, Overflow.SATURATE)),) if arithmetic.lanes else (),
     )
-    x = rng.integers(-128, 128, (1, layer.size, layer.size, layer.channels)).astype(np.int8)
-    out = np.empty((1, layer.extent, layer.extent, layer.outputs), np.int8)
+    x = random(rng, (1, layer.size, layer.size, layer.channels), arithmetic.inputs, arithmetic.spread)
+    if arithmetic.lanes:
+        x = np.maximum(x, 0)  # as behind a Relu
+    out = np.empty((1, layer.extent, layer.extent, layer.outputs), arithmetic.inputs)
     pad = layer.kernel // 2
-    run = get_kernels(backend).conv2d(filter, Window(strides=(layer.stride,) * 2, pads=(pad,) * 4))
-    return lambda: run(x, out)
+    return get_kernels(backend).conv2d(filter, Window(strides=(layer.stride,) * 2, pads=(pad,) * 4)).step(x, out)
+
+
+def limit_gmacs() -> float:
+    """Billions of multiply-accumulates a second that the CPU does on registers."""
+    best = 0.0
+    for _ in range(50):
+        start = time.perf_counter()
+        macs = _native.dots(20000)
+        best = max(best, macs / (time.perf_counter() - start) / 1e9)
+    return best
 
 
 def onnxruntime_layer(layer: Layer) -> Callable[[], object]:
@@ -130,22 +173,40 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the figures there")
     parser.add_argument("--repeats", type=int, default=20)
     arguments = parser.parse_args()
-    backends = ["numpy"] + ([] if missing_native_notice() else ["native"])
+    native = not missing_native_notice()
+    backends = ["numpy"] + (["native"] if native else [])
+    limit = 0.0
+    if native:
+        _native.set_threads(1)
+        limit = limit_gmacs()
+        print(f"{_native.ISA}: at most {limit:.0f} GMAC/s on one core")
     rows = []
     for layer in LAYERS:
         times = {name: best_ms(espdl_layer(layer, name), arguments.repeats) for name in backends}
         times["onnxruntime"] = best_ms(onnxruntime_layer(layer), arguments.repeats)
-        rows.append({"layer": layer.name, "macs": layer.macs, "ms": times})
+        row = {"layer": layer.name, "macs": layer.macs, "ms": times}
+        if native:
+            limit = max(limit, limit_gmacs())
+            row["of_limit"] = layer.macs / times["native"] / 1e6 / limit
+            others = {
+                name: best_ms(espdl_layer(layer, "native", arithmetic), arguments.repeats) for name, arithmetic in OTHERS.items()
+            }
+            row["over_int8"] = {name: value / times["native"] for name, value in others.items()}
+        rows.append(row)
     columns = [*backends, "onnxruntime"]
-    print(f"{'layer':<18}{'MMAC':>8}" + "".join(f"{name + ' ms':>16}{'GMAC/s':>8}" for name in columns))
+    head = f"{'layer':<18}{'MMAC':>8}" + "".join(f"{name + ' ms':>16}{'GMAC/s':>8}" for name in columns)
+    print(head + (f"{'of limit':>10}" + "".join(f"{name:>15}" for name in OTHERS) if native else ""))
     for row in rows:
         cells = "".join(f"{row['ms'][name]:>16.3f}{row['macs'] / row['ms'][name] / 1e6:>8.1f}" for name in columns)
+        if native:
+            cells += f"{row['of_limit']:>9.0%} " + "".join(f"{value:>14.2f}x" for value in row["over_int8"].values())
         print(f"{row['layer']:<18}{row['macs'] / 1e6:>8.2f}{cells}")
     if arguments.json:
         machine = {"processor": platform.processor() or platform.machine(), "system": platform.platform(), "cpus": os.cpu_count()}
         arguments.json.parent.mkdir(parents=True, exist_ok=True)
         arguments.json.write_text(
-            json.dumps({"machine": machine, "python": platform.python_version(), "rows": rows}, indent=2) + "\n"
+            json.dumps({"machine": machine, "python": platform.python_version(), "limit_gmacs": limit, "rows": rows}, indent=2)
+            + "\n"
         )
 
 

@@ -1,9 +1,10 @@
-// Which instruction set the running CPU has, and how a kernel is compiled for several of them.
+// Which instruction sets the running CPU has, and how a kernel is compiled for several of them.
 #pragma once
 
 #include <cstdlib>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 #if (defined(__GNUC__) || defined(__clang__)) && (defined(__x86_64__) || defined(__i386__))
 #define ESPDL_X86 1
@@ -17,36 +18,69 @@
 
 namespace espdl {
 
-enum class Isa { baseline, avx2, avx512 };
+// In ascending order: code for one of them runs on every later x86 one that has no code of its own, except that avx512 does not imply
+// avxvnni. Code for avx2 tests `isa >= Isa::avx2`, code for avx512 `isa >= Isa::avx512`.
+enum class Isa { baseline, avx2, avxvnni, avx512, avx512vnni };
 
-inline const char* isa_name(Isa isa) { return isa == Isa::avx512 ? "avx512" : isa == Isa::avx2 ? "avx2" : "baseline"; }
+inline constexpr Isa kIsas[] = {Isa::baseline, Isa::avx2, Isa::avxvnni, Isa::avx512, Isa::avx512vnni};
 
-// The widest one the CPU has.
-inline Isa widest_isa() {
+inline const char* isa_name(Isa isa) {
+  constexpr const char* names[] = {"baseline", "avx2", "avxvnni", "avx512", "avx512vnni"};
+  return names[static_cast<int>(isa)];
+}
+
+// What the CPU reports and the operating system keeps between threads.
+inline bool has_isa(Isa isa) {
+  if (isa == Isa::baseline) return true;
 #if ESPDL_X86
   __builtin_cpu_init();
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-      __builtin_cpu_supports("avx512vl")) {
-    return Isa::avx512;
+  const bool avx2 = __builtin_cpu_supports("avx2");
+  const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+  switch (isa) {
+    case Isa::avx2: return avx2;
+    case Isa::avxvnni: {
+      // CPUID leaf 7, subleaf 1, EAX bit 4; older compilers do not know its name.
+      unsigned a = 7, b = 0, c = 1, d = 0;
+      if (!avx2) return false;
+      __asm__ volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
+      return (a >> 4) & 1;
+    }
+    case Isa::avx512: return avx512;
+    case Isa::avx512vnni: return avx512 && __builtin_cpu_supports("avx512vnni");
+    default: return false;
   }
-  if (__builtin_cpu_supports("avx2")) return Isa::avx2;
+#else
+  return false;
 #endif
-  return Isa::baseline;
+}
+
+inline Isa widest_isa() {
+  Isa widest = Isa::baseline;
+  for (const Isa isa : kIsas) {
+    if (has_isa(isa)) widest = isa;
+  }
+  return widest;
+}
+
+// The instruction set of that name. Throws where there is none of that name or this machine lacks it.
+inline Isa find_isa(const std::string& name) {
+  std::string known;
+  for (const Isa isa : kIsas) {
+    if (!has_isa(isa)) continue;
+    if (name == isa_name(isa)) return isa;
+    known += std::string(known.empty() ? "" : ", ") + isa_name(isa);
+  }
+  throw std::runtime_error("ESPDL_ISA=" + name + " is not an instruction set of this machine; it has " + known);
 }
 
 // The one the environment variable ESPDL_ISA names, else the widest.
 inline Isa choose_isa() {
-  const Isa widest = widest_isa();
   const char* wanted = std::getenv("ESPDL_ISA");
-  if (wanted == nullptr || *wanted == '\0') return widest;
-  for (const Isa isa : {Isa::baseline, Isa::avx2, Isa::avx512}) {
-    if (std::string(wanted) == isa_name(isa) && isa <= widest) return isa;
-  }
-  throw std::runtime_error("ESPDL_ISA=" + std::string(wanted) + " is not an instruction set of this machine; the widest is " +
-                           isa_name(widest));
+  return wanted == nullptr || *wanted == '\0' ? widest_isa() : find_isa(wanted);
 }
 
-// Set once, when the module is loaded.
+// Set when the module is loaded, and by set_isa. Kernels that are already bound keep theirs.
 inline Isa isa = Isa::baseline;
 
 }  // namespace espdl

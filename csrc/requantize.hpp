@@ -91,8 +91,8 @@ ESPDL_AVX512 void requantize_avx512(const Prepared<Int>& p, Limits limits, const
 template <bool half_even, typename Int, typename Sum, typename Out>
 void requantize_fast(const Prepared<Int>& p, Limits limits, const Sum* sums, Out* out, std::size_t size) {
 #if ESPDL_X86
-  if (isa == Isa::avx512) return requantize_avx512<half_even>(p, limits, sums, out, size);
-  if (isa == Isa::avx2) return requantize_avx2<half_even>(p, limits, sums, out, size);
+  if (isa >= Isa::avx512) return requantize_avx512<half_even>(p, limits, sums, out, size);
+  if (isa >= Isa::avx2) return requantize_avx2<half_even>(p, limits, sums, out, size);
 #endif
   requantize_baseline<half_even>(p, limits, sums, out, size);
 }

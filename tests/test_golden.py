@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 
 from espdl.dl import Model
+from espdl.dl.base import missing_native_notice
+from espdl.dl.series import run_series
 from tests.conftest import conformance_directory
 
 SLOW_REFERENCE_MS = 600
@@ -41,12 +43,19 @@ def node_outputs(model: Model, inputs: dict[str, np.ndarray], steps: int) -> Ite
                 yield module.op_type, name, model.get_intermediate(name).data
 
 
+BACKENDS = [
+    "numpy",
+    pytest.param("native", marks=pytest.mark.skipif(bool(missing_native_notice()), reason="no native kernels here")),
+]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("row", list(golden_runs()))
-def test_golden_run(row: dict[str, str] | None, conformance: Path) -> None:
+def test_golden_run(row: dict[str, str] | None, backend: str, conformance: Path) -> None:
     assert row is not None
     golden = np.load(conformance / "golden" / row["file"])
     meta = json.loads(str(golden["meta"]))
-    model = Model(conformance / row["model"], target=row["target"], arithmetic="reference")
+    model = Model(conformance / row["model"], target=row["target"], arithmetic="reference", backend=backend)
     inputs = {key[3:]: golden[key] for key in golden if key.startswith("in:")}
     produced = node_outputs(model, inputs, meta["steps"])
     for expected, (op_type, name, array) in zip(meta["nodes"], produced, strict=True):
@@ -59,3 +68,7 @@ def test_golden_run(row: dict[str, str] | None, conformance: Path) -> None:
             output = model.get_output(key[4:])
             last = golden[key].reshape(meta["steps"], *output.shape)[-1]
             np.testing.assert_array_equal(output.data, last)
+    model.reset()
+    flat = run_series(model, inputs)
+    for name, array in flat.items():
+        np.testing.assert_array_equal(array, golden["out:" + name].reshape(meta["steps"], *array.shape)[-1])

@@ -137,3 +137,20 @@ def test_inputs_that_are_no_numbers(espdl: Command, digits: Path, tmp_path: Path
     assert result.code == 1
     assert "input 'image' is given 64 values that are not a number" in result.err
     assert not (tmp_path / "out.npz").exists()
+
+
+def test_batch_writes_every_run(espdl: Command, digits: Path, tmp_path: Path) -> None:
+    images = np.random.default_rng(0).random((3, 8, 8, 1), np.float32)
+    np.savez(tmp_path / "in.npz", image=images)
+    result = espdl("run", digits, "--inputs", tmp_path / "in.npz", "--outputs", tmp_path / "out.npz", "--batch", "--json")
+    assert result.code == 0
+    assert result.json["runs"] == 3
+    model = Model(digits)
+    expected = np.stack([model.run_arrays({"image": image[None]})["logits"] for image in images])
+    np.testing.assert_array_equal(load_arrays(tmp_path / "out.npz")["logits"], expected)
+
+
+def test_batch_and_all_do_not_go_together(espdl: Command, digits: Path, image: Path, tmp_path: Path) -> None:
+    result = espdl("run", digits, "--inputs", image, "--outputs", tmp_path / "out.npz", "--batch", "--all")
+    assert result.code != 0
+    assert "--batch" in result.err

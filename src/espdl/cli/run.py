@@ -19,6 +19,10 @@ def command(
     arithmetic: Arithmetic = "silicon",
     backend: Backend = None,
     all: Annotated[bool, Parameter(help="Write every intermediate tensor too.", show_default=False)] = False,
+    batch: Annotated[
+        bool,
+        Parameter(help="Run on every entry of the first axis by itself, on all cores; write all results.", show_default=False),
+    ] = False,
     json: Json = False,
 ) -> int:
     """Run an .espdl file on arrays, bit for bit as the chip would.
@@ -27,7 +31,8 @@ def command(
     quantized with the input's exponent and the chip's rounding. Shapes are
     those of the file, channels last: see espdl inspect. An array k times as
     long on its first axis is k runs in a row without reset. What is written
-    are the last run's raw arrays in the runtime's layout, by name.
+    are the last run's raw arrays in the runtime's layout, by name; with
+    --batch those of every run, stacked.
 
     Example: espdl run digits.espdl --inputs in.npz --outputs out.npz
     """
@@ -35,15 +40,21 @@ def command(
     from espdl.dl import Model
     from espdl.dl.arrays import load_arrays, save_arrays
     from espdl.dl.series import count_steps, run_series
+    from espdl.errors import EspdlError
     from espdl.fbs.files import require_writable
     from espdl.progress import stage
     from espdl.wording import counted
 
+    if all and batch:
+        raise EspdlError("--all and --batch do not go together", hint="run one input at a time to see intermediate tensors")
     require_writable(outputs, keep=(model, inputs))
     arrays = load_arrays(inputs)
     with stage(f"running {model.name}"):
         network = Model(model, target=target, arithmetic=arithmetic, backend=backend)
-        results = run_series(network, arrays, network.variable_names if all else None)
+        if batch:
+            results = network.run_many(arrays)
+        else:
+            results = run_series(network, arrays, network.variable_names if all else None)
         save_arrays(outputs, results)
     steps = count_steps(network, arrays)
     exponents = {name: list(network.get_intermediate(name).exponent.data()) for name in results}

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from numpy.typing import NDArray
+
 from espdl.chips import Chip
 from espdl.dl.base import get_kernels
 from espdl.dl.context import ModelContext
@@ -46,6 +48,8 @@ class Loading:
         self._context = ModelContext()
         self._operators: list[Operator] = []
         self._steps: list[Step] = []
+        self._bound_to: list[tuple[TensorBase, NDArray]] = []
+        self._input_shapes: dict[str, Sequence[int]] = {}
         self._inputs: dict[str, TensorBase] = {}
         self._outputs: dict[str, TensorBase] = {}
         self._memory: MemoryManagerGreedy | None = None
@@ -97,7 +101,25 @@ class Loading:
         for tensor in (*context.m_variables, *self._inputs.values()):
             if tensor is not None:
                 tensor.rounding = self.chip.rounding
+        self._input_shapes = dict(input_shapes or {})
+        self._bound_to = []
+        self._bind_all()
+
+    def _bind_all(self) -> None:
+        """Binds every operator to the arrays that its tensors have now."""
         self._steps = [self._bind(operator) for operator in self._operators]
+        watched = [*self._inputs.values(), *self._outputs.values(), *(tensor for tensor, _ in self._bound_to)]
+        self._bound_to = [(tensor, tensor.data) for tensor in {id(tensor): tensor for tensor in watched}.values()]
+
+    def _watch(self, tensor: TensorBase) -> None:
+        """Notices when ``tensor``, which a user has in hand, is given other memory."""
+        if all(tensor is not known for known, _ in self._bound_to):
+            self._bound_to.append((tensor, tensor.data))
+
+    def _rebind_if_moved(self) -> None:
+        for tensor, array in self._bound_to:
+            if tensor.data is not array:
+                return self._bind_all()
 
     def _bind(self, operator: Operator) -> Step:
         module = operator.module
@@ -204,7 +226,9 @@ class Loading:
     def get_intermediate(self, name: str) -> TensorBase:
         """Any variable or parameter by name. A variable's content is valid only until its memory is used again."""
         self._require_names("get_intermediate")
-        return self._named_tensor(name)
+        tensor = self._named_tensor(name)
+        self._watch(tensor)
+        return tensor
 
     def get_metadata_prop(self, key: str) -> str:
         """A metadata value, empty when absent."""

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, TypedDict, Unpack, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from espdl.chips import Chip
-from espdl.dl.feeding import assign_inputs
+from espdl.dl.batch import run_many
 from espdl.dl.loading import Shapes
 from espdl.dl.memory import MEMORY_MANAGER_GREEDY
 from espdl.dl.module.creator import ModuleCreator
 from espdl.dl.overloads import constructor_arguments
+from espdl.dl.plan import MemoryPlan
 from espdl.dl.profiling import Profiling
-from espdl.dl.selftest import OutputCheck, TestResult, check_output
-from espdl.dtypes import Arithmetic, Int16Lut, ModelLocation, RuntimeMode
+from espdl.dl.running import Running
+from espdl.dtypes import Arithmetic, Int16Lut, ModelLocation
 from espdl.errors import EspdlError
 from espdl.fbs import FbsModel
 from espdl.fbs.loader import Key, Source
-from espdl.tensor import TensorBase
-from espdl.wording import nearest
 
 
 class Options(TypedDict, total=False):
@@ -35,7 +34,7 @@ class Options(TypedDict, total=False):
     partitions: Mapping[str, Source] | None
 
 
-class Model(Profiling):
+class Model(Running, Profiling):
     """A model file, ready to run.
 
     ``Model("net.espdl")``, ``Model(data, 1)`` and ``Model(data, "name.espdl")`` (a package, by index or name) and
@@ -115,6 +114,8 @@ class Model(Profiling):
         partitions: Mapping[str, Source] | None = None,
         **named: Any,
     ) -> None:
+        self._workers: list[Model] = []
+        self._workers_plan: MemoryPlan | None = None
         super().__init__(target, arithmetic, backend, int16_lut, psram, partitions)
         given = constructor_arguments(source, arguments, named)
         if source is None:
@@ -126,99 +127,6 @@ class Model(Profiling):
         self.load(source, **{name: given.pop(name) for name in ("model", "location", "key", "param_copy") if name in given})
         self.build(**given)
 
-    # Running
-
-    def run(
-        self,
-        inputs: TensorBase | ArrayLike | Mapping[str, Any] | RuntimeMode | None = None,
-        mode: RuntimeMode = RuntimeMode.SINGLE_CORE,
-        outputs: Mapping[str, TensorBase] | None = None,
-        *,
-        stages: int = 1,
-        stage: int = 0,
-    ) -> None:
-        """Runs the model on what its inputs hold, or on ``inputs``.
-
-        Args:
-            inputs: a tensor or array for the only input, or one per input by name. Integers of the input's own type are taken raw;
-                other types are converted as :meth:`TensorBase.assign` does. The mode may stand here instead, as in the guide.
-            mode: on which cores; results do not depend on it.
-            outputs: tensors to fill by name, intermediate ones included; each is assigned right after its operator ran.
-            stages: number of parts the list of operators is cut into.
-            stage: the part to run: operators [stage * n / stages, (stage + 1) * n / stages).
-
-        Raises:
-            EspdlError: for an input that is missing, unknown, or of another shape or type, and for a stage that does not exist.
-        """
-        if inputs is not None and not isinstance(inputs, RuntimeMode):
-            self._assign_inputs(inputs)
-        self._require_built()
-        if not 0 <= stage < stages:
-            raise EspdlError(f"there is no stage {stage} of {stages}")
-        count = len(self._steps)
-        part = slice(stage * count // stages, (stage + 1) * count // stages)
-        if not outputs:
-            with np.errstate(all="ignore"):
-                for operator, step in zip(self._operators[part], self._steps[part], strict=True):
-                    with operator.blame:
-                        step()
-            return
-        self._require_names("run")
-        self._require_produced(outputs)
-        for produced in self._produced(part):
-            for name in produced:
-                if name in outputs and not outputs[name].assign(self._named_tensor(name), rounding=self.chip.rounding):
-                    raise EspdlError(f"output {name!r} cannot be assigned to the given tensor", why="shape or type differ")
-
-    def _produced(self, part: slice = slice(None)) -> Iterator[tuple[str, ...]]:
-        """Runs operators one by one; yields the names of what each has just produced, before its memory is used again."""
-        for operator, step in zip(self._operators[part], self._steps[part], strict=True):
-            with np.errstate(all="ignore"), operator.blame:
-                step()
-            yield operator.produces
-
-    def run_arrays(self, inputs: Mapping[str, ArrayLike], names: Iterable[str] | None = None) -> dict[str, NDArray]:
-        """Runs on arrays and returns copies of raw arrays.
-
-        Args:
-            inputs: one array per model input: raw integers of its type, or floats to be quantized with its exponent.
-            names: tensors to return, intermediate ones included; the model's outputs when None.
-
-        Returns:
-            Raw integer (or float32) arrays in the runtime's layout, by name.
-        """
-        self._assign_inputs(inputs)
-        if names is None:
-            self.run()
-            return {name: tensor.data.copy() for name, tensor in self._outputs.items()}
-        wanted = set(names)
-        self._require_names("run_arrays")
-        self._require_produced(wanted - self._inputs.keys())
-        results = {name: self._inputs[name].data.copy() for name in wanted & self._inputs.keys()}
-        for produced in self._produced():
-            results |= {name: self._named_tensor(name).data.copy() for name in produced if name in wanted}
-        return results
-
-    def _require_built(self) -> None:
-        if self._memory is None:
-            raise EspdlError("the model is not built", hint="call build() first")
-
-    def _require_produced(self, names: Iterable[str]) -> None:
-        """Raises :class:`EspdlError` for the name of a tensor that no operator makes, before anything runs."""
-        if unknown := set(names) - {name for operator in self._operators for name in operator.produces}:
-            raise EspdlError(
-                f"no operator produces {', '.join(map(repr, sorted(unknown)))}", hint=nearest(min(unknown), self.variable_names)
-            )
-
-    def _assign_inputs(self, inputs: Any) -> None:
-        self._require_built()
-        assign_inputs(self._inputs, inputs, self.chip.rounding)
-
-    def reset(self) -> None:
-        """Clears the state that operators carry between runs."""
-        for module in self.modules:
-            module.reset()
-
     def minimize(self) -> None:
         """Drops the names of intermediate tensors: get_intermediate, test and module information stop working."""
         self._minimized = True
@@ -226,30 +134,40 @@ class Model(Profiling):
         self.fbs_model.clear_map()
         ModuleCreator.get_instance().clear()
 
-    def test(self) -> TestResult:
-        """Runs on the embedded test inputs and compares every embedded test output right after its operator (spec 4.3).
+    def clone(self) -> Model:
+        """The same model with memory of its own: both may run at the same time, each on a thread."""
+        self._require_names("clone")
+        twin = Model(
+            target=self.chip,
+            arithmetic=self._arithmetic,
+            backend=self._kernels.name,
+            int16_lut=self._int16_lut,
+            psram=self._psram,
+        )
+        twin.load(self.fbs_model)
+        twin.build(self.memory.max_internal_size, input_shapes=self._input_shapes)
+        return twin
+
+    def workers(self, count: int) -> list[Model]:
+        """Clones that are kept for :meth:`run_many`."""
+        if self._workers_plan is not self.memory.plan:  # built again since
+            self._workers, self._workers_plan = [], self.memory.plan
+        while len(self._workers) < count:
+            self._workers.append(self.clone())
+        return self._workers[:count]
+
+    def run_many(self, inputs: Mapping[str, ArrayLike], threads: int | None = None) -> dict[str, NDArray]:
+        """Runs on many inputs, several at a time, each on a thread and in memory of its own.
+
+        Args:
+            inputs: one array per model input, N of them stacked on an axis of their own or along the first axis; values as in
+                :meth:`run_arrays`.
+            threads: how many run at a time; None takes ``ESPDL_THREADS``, else the number of cores.
 
         Returns:
-            The comparison; true when everything is equal (int16 within 1, float within 2e-5).
+            Raw arrays of the model's outputs by name, [N, *shape].
 
         Raises:
-            EspdlError: when the file holds no test values.
+            EspdlError: for a model that carries state from run to run, and for inputs that do not fit.
         """
-        self._require_names("test")
-        fbs_model = self.fbs_model
-        names = fbs_model.get_test_outputs_name()
-        if not names:
-            raise EspdlError(
-                "the file holds no test values", hint="quantize with test values (--test-values, export_test_values=True)"
-            )
-        inputs = {name: fbs_model.get_test_input_tensor(name) for name in self._inputs}
-        if absent := [name for name, tensor in inputs.items() if tensor is None]:
-            raise EspdlError(f"the file holds no test value for input {absent[0]!r}")
-        self.reset()
-        self._assign_inputs(inputs)
-        expected = {name: tensor for name in names if (tensor := fbs_model.get_test_output_tensor(name)) is not None}
-        self._require_produced(expected)
-        checks: list[OutputCheck] = []
-        for produced in self._produced():
-            checks += [check_output(name, self._named_tensor(name), expected[name]) for name in produced if name in expected]
-        return TestResult(tuple(checks))
+        return run_many(self, {name: np.asarray(array) for name, array in inputs.items()}, threads)

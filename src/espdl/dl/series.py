@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from espdl.errors import EspdlError
 
 if TYPE_CHECKING:
-    from espdl.dl.model import Model
+    from espdl.dl.running import Running
 
 
-def run_series(model: Model, inputs: Mapping[str, NDArray], names: Iterable[str] | None = None) -> dict[str, NDArray]:
+def run_series(model: Running, inputs: Mapping[str, NDArray], names: Iterable[str] | None = None) -> dict[str, NDArray]:
     """Runs a model once per chunk, without a reset between, and returns the last run's arrays.
 
     Args:
@@ -34,7 +34,7 @@ def run_series(model: Model, inputs: Mapping[str, NDArray], names: Iterable[str]
         shapes = {name: tensor.shape for name, tensor in model.get_inputs().items()}
         results: dict[str, NDArray] = {}
         for step in range(steps):
-            chunks = {name: _chunk(array, shapes.get(name, []), step, steps) for name, array in inputs.items()}
+            chunks = {name: chunk(array, shapes.get(name, []), step, steps) for name, array in inputs.items()}
             results = model.run_arrays(chunks, wanted)
         return results
     except EspdlError as error:
@@ -43,7 +43,7 @@ def run_series(model: Model, inputs: Mapping[str, NDArray], names: Iterable[str]
         raise
 
 
-def count_steps(model: Model, inputs: Mapping[str, NDArray]) -> int:
+def count_steps(model: Running, inputs: Mapping[str, NDArray]) -> int:
     """How many chunks the arrays hold; 1 where they cannot be cut into chunks of the model's shape (the run then says what is wrong).
 
     Raises:
@@ -71,12 +71,13 @@ def _chunks(shape: tuple[int, ...], wanted: list[int]) -> int:
     return 1
 
 
-def describe_inputs(model: Model) -> str:
+def describe_inputs(model: Running) -> str:
     """The inputs in one line: name, type and shape."""
     return ", ".join(f"{name!r}: {tensor.dtype.numpy} {tensor.shape}" for name, tensor in model.get_inputs().items())
 
 
-def _chunk(array: NDArray, wanted: list[int], step: int, steps: int) -> NDArray:
+def chunk(array: NDArray, wanted: list[int], step: int, steps: int) -> NDArray:
+    """Chunk ``step`` of the ``steps`` that an array for an input of shape ``wanted`` holds."""
     if array.ndim == len(wanted) + 1 and list(array.shape[1:]) == wanted:
         return array[step]
     length = array.shape[0] // steps if steps > 1 else 0

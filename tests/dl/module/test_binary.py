@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from espdl.dl.module.binary import merged_shapes
+from espdl.dl.base.steps import merged_shapes
 from espdl.dtypes import Arithmetic
 from espdl.errors import EspdlError
 from espdl.rounding import Rounding

@@ -1,7 +1,7 @@
 """Kernels: the arithmetic of the hot operators, once in NumPy as the specification and once in C++."""
 
 from espdl.dl.base.backend import BACKENDS, ENVIRONMENT, get_kernels, missing_native_notice
-from espdl.dl.base.kernels import Kernels, LaneOverflows, LaneRule, MacFilter, MacKernel, Window
+from espdl.dl.base.kernels import Kernels, LaneOverflows, LaneRule, MacFilter, MacKernel, Step, Window
 
 __all__ = [
     "BACKENDS",
@@ -11,6 +11,7 @@ __all__ = [
     "LaneRule",
     "MacFilter",
     "MacKernel",
+    "Step",
     "Window",
     "get_kernels",
     "missing_native_notice",

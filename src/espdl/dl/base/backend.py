@@ -9,6 +9,7 @@ import warnings
 
 from espdl.dl.base.kernels import Kernels, MacFilter, MacKernel, Window
 from espdl.dl.base.numpy_mac import NumpyLinear, NumpyMac
+from espdl.dl.base.numpy_steps import NumpySteps
 from espdl.dl.base.tables import lookup, shift_round_saturate
 from espdl.errors import EspdlError
 
@@ -16,7 +17,7 @@ BACKENDS = ("native", "numpy")
 ENVIRONMENT = "ESPDL_BACKEND"
 
 
-class NumpyKernels:
+class NumpyKernels(NumpySteps):
     """The readable specification of every kernel."""
 
     name = "numpy"

@@ -5,6 +5,7 @@ Kernels know nothing of files, nodes or tensors: they get arrays in logical orde
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from espdl.chips import Accumulator
+from espdl.dl.base.step_kernels import StepKernels
 from espdl.errors import EspdlError
 from espdl.rounding import Rounding
 
@@ -116,14 +118,24 @@ class LaneOverflows:
         return LaneOverflows(self.count + other.count, tuple(sorted({*self.channels, *other.channels})))
 
 
+Step = Callable[[], None]
+"""Work bound to its arrays: calling it checks nothing, and natively allocates nothing and does not hold the GIL."""
+
+
 class MacKernel(Protocol):
     """A multiply-accumulate operator with its weights prepared.
 
     Attributes:
         lane_overflows: of the last call; always empty in reference arithmetic.
+        table_step: ``step`` with one argument more, 256 int8 entries that every int8 output is looked up in; None where it has no
+            such form.
     """
 
-    lane_overflows: LaneOverflows
+    @property
+    def lane_overflows(self) -> LaneOverflows: ...
+
+    @property
+    def table_step(self) -> Callable[[NDArray, NDArray, NDArray[np.int8]], Step] | None: ...
 
     def __call__(self, x: NDArray, out: NDArray) -> None:
         """Computes ``out`` from ``x``, both C-contiguous.
@@ -132,8 +144,15 @@ class MacKernel(Protocol):
         """
         ...
 
+    def step(self, x: NDArray, out: NDArray) -> Step:
+        """The same bound to two arrays, which it reads and writes at every call and keeps alive.
 
-class Kernels(Protocol):
+        Raises :class:`EspdlError` where the kernel does not fit them.
+        """
+        ...
+
+
+class Kernels(StepKernels, Protocol):
     """A backend. All backends return the same bits; ``name`` is "numpy" or "native"."""
 
     name: str

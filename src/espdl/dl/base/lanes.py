@@ -156,6 +156,15 @@ class LaneGuard:
         return terms if self.group_starts is None else np.add.reduceat(terms, self.group_starts, axis=1)
 
 
+def unproved(filter: MacFilter) -> list[LaneRule]:
+    """The accumulators that, for all the weights say, some sum may leave."""
+    if not filter.lanes:
+        return []
+    bias = 0.0 if filter.bias is None else np.abs(filter.bias.astype(np.float64))
+    bound = (weight_sums(filter) * -float(np.iinfo(filter.input_dtype).min) + bias) * (1 + 2.0**-40)
+    return [rule for rule in filter.lanes if (bound[rule.start : rule.stop] > lane_limits(rule.accumulator)[1]).any()]
+
+
 def weight_sums(filter: MacFilter) -> NDArray[np.float64]:
     """``sum|w|`` of each output channel."""
     taps = tuple(range(filter.weights.ndim - 1))

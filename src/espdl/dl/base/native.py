@@ -6,35 +6,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from espdl.dl.base import _native
-from espdl.dl.base.epilogue import Epilogue
 from espdl.dl.base.kernels import MacFilter, MacKernel, Window
-from espdl.dl.base.numpy_mac import NumpyLinear, NumpyMac
+from espdl.dl.base.native_mac import NativeLinear, make_mac
+from espdl.dl.base.native_steps import NativeSteps
 from espdl.dl.base.tables import table_step
 from espdl.rounding import Rounding
 
 
-def native_epilogue(filter: MacFilter, sum_bound: NDArray[np.float64], dtype: np.dtype) -> Epilogue:
-    """Bias, shift, Relu and saturation in one pass over the sums."""
-    return _native.Requantizer(
-        [] if filter.bias is None else filter.bias.tolist(),
-        filter.shift.tolist(),
-        filter.channels,
-        filter.rounding is Rounding.HALF_EVEN,
-        filter.relu,
-        float(sum_bound.max(initial=0.0)),
-    )
-
-
-class NativeKernels:
+class NativeKernels(NativeSteps):
     """See :class:`espdl.dl.base.Kernels`."""
 
     name = "native"
 
     def conv2d(self, filter: MacFilter, window: Window) -> MacKernel:
-        return NumpyMac(filter, window, native_epilogue)
+        return make_mac(filter, window)
 
     def linear(self, filter: MacFilter) -> MacKernel:
-        return NumpyLinear(filter, native_epilogue)
+        return NativeLinear(filter)
 
     def lookup(self, table: NDArray, x: NDArray, out: NDArray, rounding: Rounding) -> None:
         step_bits = table_step(table, x.itemsize).bit_length() - 1

@@ -7,12 +7,13 @@ additions, below 2**53 the float64 one is; beyond that 64-bit integers are used.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from espdl.dl.base.epilogue import EXACT_BELOW, Epilogue, FloatEpilogue, IntegerEpilogue, finish
-from espdl.dl.base.kernels import LaneOverflows, MacFilter, Window
+from espdl.dl.base.kernels import LaneOverflows, MacFilter, Step, Window
 from espdl.dl.base.lanes import Escape, LaneGuard, weight_sums
 from espdl.dl.base.patches import padded, patches, tiles
 
@@ -41,6 +42,8 @@ class NumpyMac:
         dtype: the type the sums are computed in.
         lane_overflows: see :class:`espdl.dl.base.MacKernel`.
     """
+
+    table_step = None
 
     def __init__(self, filter: MacFilter, window: Window, epilogue: EpilogueFactory = numpy_epilogue) -> None:
         self.filter = filter
@@ -84,6 +87,9 @@ class NumpyMac:
                 finish(escape.sums, shift, self.filter, fixed)
                 target[escape.rows, escape.channels] = fixed
 
+    def step(self, x: NDArray, out: NDArray) -> Step:
+        return partial(self, x, out)
+
     def _active_guards(self, image: NDArray) -> list[LaneGuard]:
         if not self.guards:
             return []
@@ -120,6 +126,8 @@ class NumpyMac:
 class NumpyLinear:
     """A linear operator: rows as the pixels of an image of one line under a 1 x 1 filter."""
 
+    table_step = None
+
     def __init__(self, filter: MacFilter, epilogue: EpilogueFactory = numpy_epilogue) -> None:
         self._mac = NumpyMac(filter, Window(), epilogue)
 
@@ -128,3 +136,6 @@ class NumpyLinear:
     def __call__(self, x: NDArray, out: NDArray) -> None:
         self._mac(x.reshape(1, -1, x.shape[-1]), out)
         self.lane_overflows = self._mac.lane_overflows
+
+    def step(self, x: NDArray, out: NDArray) -> Step:
+        return partial(self, x, out)

@@ -25,17 +25,24 @@ class Tile(NamedTuple):
     columns: slice
 
 
-def padded(x: NDArray, window: Window, dtype: np.dtype, output_elements: int) -> NDArray:
-    """The image [H, W, C] with its zero border, as ``dtype``.
+def check_padding(image: tuple[int, int, int], window: Window, output_elements: int) -> tuple[int, int, int]:
+    """Extents of an image [H, W, C] with its border.
 
     Raises :class:`EspdlError` when the border makes it larger than input and output justify: only a damaged file asks for that.
     """
     top, bottom, left, right = window.pads
-    height, width, channels = x.shape
+    height, width, channels = image
     shape = (height + top + bottom, width + left + right, channels)
-    elements = shape[0] * shape[1] * shape[2]
-    if elements > _PADDED_FLOOR + 64 * (x.size + output_elements):
+    if shape[0] * shape[1] * shape[2] > _PADDED_FLOOR + 64 * (height * width * channels + output_elements):
         raise EspdlError("the padded input is out of all proportion", why=f"pads {list(window.pads)} around {height} x {width}")
+    return shape
+
+
+def padded(x: NDArray, window: Window, dtype: np.dtype, output_elements: int) -> NDArray:
+    """The image [H, W, C] with its zero border, as ``dtype``. Raises as :func:`check_padding` does."""
+    top, _, left, _ = window.pads
+    height, width, channels = x.shape
+    shape = check_padding((height, width, channels), window, output_elements)
     if not any(window.pads):
         return x.astype(dtype)
     image = np.zeros(shape, dtype=dtype)

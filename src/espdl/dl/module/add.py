@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from espdl.dl.machine import Machine
 from espdl.dl.module.base import Step
-from espdl.dl.module.binary import Binary, wide_type
+from espdl.dl.module.binary import Binary
 from espdl.dl.module.contract import Align, Quantization
 from espdl.dtypes import Inplace
 from espdl.tensor import TensorBase
@@ -25,16 +25,8 @@ class _Sum(Binary):
         return self.operation(a, b)
 
     def integer_step(self, first: TensorBase, second: TensorBase, target: TensorBase, machine: Machine) -> Step:
-        operation, dtype = self.operation, wide_type(target.dtype)
-        limits = np.iinfo(target.dtype.numpy)
-        wide = np.empty(target.shape, dtype=dtype)
-
-        def step() -> None:
-            operation(first.data, second.data, out=wide, dtype=dtype)
-            np.clip(wide, limits.min, limits.max, out=wide)
-            np.copyto(target.data, wide, casting="unsafe")
-
-        return step
+        subtract = self.operation is np.subtract
+        return machine.kernels.sum_step(first.data, second.data, target.data, subtract=subtract)
 
 
 class Add(_Sum, op_type="Add"):

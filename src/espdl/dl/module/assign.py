@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from espdl.dl.base.steps import NOTHING
 from espdl.dl.machine import Machine
 from espdl.dl.module.base import Module, Step
 from espdl.dl.module.checks import INTEGER_TYPES, given
-from espdl.dl.module.table import table_step
+from espdl.dtypes import DType
 from espdl.errors import EspdlError
 from espdl.rounding import saturate, shift_and_round
 from espdl.tensor import TensorBase
@@ -33,10 +34,14 @@ def assign_step(source: TensorBase, target: TensorBase, machine: Machine) -> Ste
     if reason:
         raise EspdlError(f"{source.dtype.name} cannot become {target.dtype.name}", why=reason)
     if source.dtype is target.dtype and source.exponent == target.exponent:
-        return _copy_step(source, target)
+        return _copy_step(source, target, machine)
     if source.dtype in INTEGER_TYPES and target.dtype in INTEGER_TYPES:
         return _requantize_step(source, target, int(target.exponent) - int(source.exponent), machine)
     rounding = machine.chip.rounding
+    if source.dtype is DType.FLOAT and target.dtype in INTEGER_TYPES:
+        return machine.kernels.quantize_step(source.data, target.data, int(target.exponent), rounding)
+    if source.dtype in INTEGER_TYPES and target.dtype is DType.FLOAT:
+        return machine.kernels.dequantize_step(source.data, target.data, int(source.exponent))
 
     def step() -> None:
         values = convert(source.data, source.dtype, source.exponent, target.dtype, target.exponent, rounding)
@@ -48,38 +53,23 @@ def assign_step(source: TensorBase, target: TensorBase, machine: Machine) -> Ste
 
 def _requantize_step(source: TensorBase, target: TensorBase, shift: int, machine: Machine) -> Step:
     rounding = machine.chip.rounding
-    if source.dtype is target.dtype and source.shape == target.shape:
+    if source.dtype is target.dtype is DType.INT8:
         limits = np.iinfo(source.dtype.numpy)
         values = np.arange(limits.min, limits.max + 1)
-        return table_step(saturate(shift_and_round(values, shift, rounding), target.dtype.numpy), source, target, machine)
-    finish = machine.kernels.shift_round_saturate
-    wide = np.empty(target.shape, dtype=np.int32)
-    shifts = np.array([shift], dtype=np.int64)
-
-    def step() -> None:
-        np.copyto(wide, source.data.reshape(wide.shape))
-        finish(wide, shifts, rounding, target.data)
-
-    return step
+        table = saturate(shift_and_round(values, shift, rounding), np.int8)
+        return machine.kernels.lookup_step(table, source.data.reshape(target.data.shape), target.data, rounding)
+    return machine.kernels.requantize_step(source.data, target.data, shift, rounding)
 
 
-def _copy_step(source: TensorBase, target: TensorBase) -> Step:
+def _copy_step(source: TensorBase, target: TensorBase, machine: Machine) -> Step:
     if _address(source.data) == _address(target.data):
-        return _nothing
-
-    def step() -> None:
-        target.data[...] = source.data.reshape(target.data.shape)
-
-    return step
+        return NOTHING
+    return machine.kernels.move_step([(target.data, source.data.reshape(target.data.shape))])
 
 
 def _address(array: NDArray) -> int:
     address: int = array.__array_interface__["data"][0]
     return address
-
-
-def _nothing() -> None:
-    pass
 
 
 class Assignment(Module):

@@ -139,8 +139,8 @@ class Module:
         """Resolves everything that does not change between runs and returns the function that runs the operator.
 
         Args:
-            inputs: one per input in node order, constants included; None for an omitted one. ``tensor.data`` is the live array: the
-                step reads it at every call.
+            inputs: one per input in node order, constants included; None for an omitted one. The step may keep the array
+                ``tensor.data``, whose values it reads at every call; it is bound again when a tensor gets another array.
             outputs: one per output; the step writes ``tensor.data[...]``. For an in-place operator output 0 may share memory with an
                 input. None for an omitted one, which happens only to ``optional_outputs``.
             machine: chip, arithmetic and kernels.
@@ -186,7 +186,10 @@ class Module:
         return self.bind(inputs, cast(Sequence[TensorBase], outputs), machine)
 
     def _run_bound(self, inputs: list[TensorBase | None], outputs: list[TensorBase | None], machine: Machine) -> None:
-        used = (machine, *inputs, *outputs)
+        used = (
+            machine,
+            *(array for tensor in (*inputs, *outputs) for array in (tensor, None if tensor is None else tensor.data)),
+        )
         if (
             self._bound is None
             or len(self._bound[0]) != len(used)

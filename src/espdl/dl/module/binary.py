@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
+from espdl.dl.base.steps import merged_shapes
 from espdl.dl.machine import Machine
 from espdl.dl.module.base import Module, Step
 from espdl.dl.module.checks import NUMBER_TYPES, common_dtype, given, input_shape
@@ -24,24 +25,6 @@ def broadcast_shape(first: Sequence[int], second: Sequence[int]) -> list[int]:
         return list(np.broadcast_shapes(tuple(first), tuple(second)))
     except ValueError:
         raise EspdlError(f"shapes {list(first)} and {list(second)} do not broadcast", why="right-aligned, equal or 1") from None
-
-
-def merged_shapes(first: Sequence[int], second: Sequence[int]) -> tuple[list[int], list[int]]:
-    """The two shapes as the chip's loops see them: right-aligned, neighbouring axes merged.
-
-    Two axes merge when on both the operands are equal, or when the same operand has 1 on both. At least one axis remains.
-    """
-    rank = max(len(first), len(second))
-    pairs = list(zip([1] * (rank - len(first)) + list(first), [1] * (rank - len(second)) + list(second), strict=True))
-    merged: list[tuple[int, int]] = []
-    for a, b in pairs or [(1, 1)]:
-        if merged:
-            last_a, last_b = merged[-1]
-            if (a == b and last_a == last_b) or (a == 1 and last_a == 1) or (b == 1 and last_b == 1):
-                merged[-1] = (last_a * a, last_b * b)
-                continue
-        merged.append((a, b))
-    return [a for a, _ in merged], [b for _, b in merged]
 
 
 def _merges(node: NodeFacts) -> bool:
@@ -99,8 +82,3 @@ class Binary(Module):
     def integer_step(self, first: TensorBase, second: TensorBase, target: TensorBase, machine: Machine) -> Step:
         """The step for int8 and int16."""
         raise NotImplementedError
-
-
-def wide_type(dtype: DType) -> np.dtype[Any]:
-    """The integer type that holds every sum of two values of ``dtype``."""
-    return np.dtype(np.int16 if dtype is DType.INT8 else np.int32)

@@ -43,15 +43,10 @@ class Concat(Module, op_type="Concat"):
         target = outputs[0]
         common_dtype(self, (*sources, target), tuple(DType))
         axis = axis_in(self.axis, target.data.ndim)
-        places: list[tuple[TensorBase, tuple[slice, ...]]] = []
+        moves: list[tuple[NDArray, NDArray]] = []
         start = 0
         for source in sources:
             stop = start + source.shape[axis]
-            places.append((source, (slice(None),) * axis + (slice(start, stop),)))
+            moves.append((target.data[(slice(None),) * axis + (slice(start, stop),)], source.data))
             start = stop
-
-        def step() -> None:
-            for source, place in places:
-                target.data[place] = source.data
-
-        return step
+        return machine.kernels.move_step(moves)

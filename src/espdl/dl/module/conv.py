@@ -15,7 +15,7 @@ from espdl.dl.machine import Machine
 from espdl.dl.module.base import Step
 from espdl.dl.module.checks import integer_attribute, integers_attribute
 from espdl.dl.module.contract import INTEGER, Contract, Layout, LayoutRule, Limit, NodeFacts, Quantization, constants
-from espdl.dl.module.mac import MacModule, filter_tag, width_of
+from espdl.dl.module.mac import MacModule, filter_tag, mac_step, width_of
 from espdl.dtypes import Activation
 from espdl.errors import EspdlError
 from espdl.fbs.packing import unpack_filter
@@ -163,8 +163,5 @@ class Conv(MacModule, op_type="Conv"):
                 f"an output of shape {y.shape} does not fit", why=f"it is {expected} for an input of shape {x.shape}"
             )
 
-        def step() -> None:
-            kernel(x.data.reshape(image), y.data.reshape(result))
-            self.lane_overflows = kernel.lane_overflows
-
-        return step
+        self.watch(kernel)
+        return mac_step(kernel, x.data.reshape(image), y.data.reshape(result))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from espdl.dl.machine import Machine
@@ -41,11 +40,7 @@ class _Rearrangement(Module):
         common_dtype(self, (source, target), tuple(DType))
         apart, order = self._split(source.shape)
         moved = [apart[axis] for axis in order]
-
-        def step() -> None:
-            np.copyto(target.data.reshape(moved), source.data.reshape(apart).transpose(order))
-
-        return step
+        return machine.kernels.move_step([(target.data.reshape(moved), source.data.reshape(apart).transpose(order))])
 
 
 def _dcr_is_exact(node: NodeFacts) -> bool:

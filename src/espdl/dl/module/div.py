@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from espdl.dl.base.steps import merged_shapes
 from espdl.dl.machine import Machine
 from espdl.dl.module.base import Step
-from espdl.dl.module.binary import Binary, merged_shapes
+from espdl.dl.module.binary import Binary
 from espdl.dl.module.checks import tensor_exponent
 from espdl.dl.module.table import table_step
 from espdl.dtypes import DType

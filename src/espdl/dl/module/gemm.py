@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from espdl.dl.machine import Machine
 from espdl.dl.module.base import Step
 from espdl.dl.module.contract import INTEGER, Contract, Limit, NodeFacts, Quantization, constants
-from espdl.dl.module.mac import MacModule, filter_tag, width_of
+from espdl.dl.module.mac import MacModule, filter_tag, mac_step, width_of
 from espdl.dtypes import Activation
 from espdl.errors import EspdlError
 from espdl.fbs.packing import unpack_filter
@@ -90,8 +90,5 @@ class Gemm(MacModule, op_type="Gemm"):
                 f"an output of shape {y.shape} does not fit", why=f"it is {expected} for an input of shape {x.shape}"
             )
 
-        def step() -> None:
-            kernel(x.data, y.data)
-            self.lane_overflows = kernel.lane_overflows
-
-        return step
+        self.watch(kernel)
+        return mac_step(kernel, x.data, y.data)

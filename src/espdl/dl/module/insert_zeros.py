@@ -60,10 +60,5 @@ class InsertZeros(Module, op_type="InsertZeros"):
     def bind(self, inputs: Sequence[TensorBase | None], outputs: Sequence[TensorBase], machine: Machine) -> Step:
         source, target = given(inputs, 0, "input"), outputs[0]
         common_dtype(self, (source, target), tuple(DType))
-        places = self._places(source.shape)
-
-        def step() -> None:
-            target.data.fill(0)
-            target.data[places] = source.data
-
-        return step
+        zero = np.zeros(1, target.data.dtype)
+        return machine.kernels.move_step([(target.data[self._places(source.shape)], source.data)], (target.data, zero))

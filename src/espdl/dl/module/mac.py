@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from espdl.chips import CHIPS, Chip, Packing
-from espdl.dl.base import LaneOverflows, LaneRule, MacFilter
+from espdl.dl.base import LaneOverflows, LaneRule, MacFilter, MacKernel
 from espdl.dl.base.lanes import wrap
+from espdl.dl.base.steps import BoundStep
 from espdl.dl.machine import Machine
 from espdl.dl.module.base import Module
 from espdl.dl.module.checks import INTEGER_TYPES
@@ -29,7 +30,6 @@ class MacModule(Module):
 
     Attributes:
         activation: fused behind the sum. Only Relu acts; the others are as linear on the chips (spec 3.3).
-        lane_overflows: sums of the last run whose value on the chip differs from the exact one.
     """
 
     contract: ClassVar[Contract] = Contract(INTEGER)
@@ -38,9 +38,18 @@ class MacModule(Module):
     def configure(self) -> None:
         self.activation = Activation.parse(self.attributes.get("activation", "None"))
         self._bind_warnings: list[str] = []
-        self.lane_overflows = LaneOverflows()
+        self._watched: tuple[MacKernel, ...] = ()
         if self.activation not in (Activation.LINEAR, Activation.RELU):
             self._bind_warnings.append(f"the fused activation {self.activation.name} has no effect on the chip")
+
+    def watch(self, *kernels: MacKernel) -> None:
+        """Names the kernels that the bound operator runs."""
+        self._watched = kernels
+
+    @property
+    def lane_overflows(self) -> LaneOverflows:
+        """Sums of the last run whose value on the chip differs from the exact one."""
+        return sum((kernel.lane_overflows for kernel in self._watched), LaneOverflows())
 
     @property
     def is_float(self) -> bool:
@@ -156,6 +165,13 @@ class MacModule(Module):
     def _warn(self, text: str) -> None:
         if text not in self._bind_warnings:
             self._bind_warnings.append(text)
+
+
+def mac_step(kernel: MacKernel, x: NDArray, y: NDArray) -> BoundStep:
+    """The kernel bound to two arrays; with a table behind it where the backend can."""
+    fused = kernel.table_step
+    then = None if fused is None or y.dtype != np.int8 else lambda table, out: BoundStep(fused(x, out.reshape(y.shape), table))
+    return BoundStep(kernel.step(x, y), then_table=then)
 
 
 def width_of(x: TensorBase) -> QuantType:

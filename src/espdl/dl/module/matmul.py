@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from espdl.dl.base import LaneOverflows
+from espdl.dl.base.steps import InTurn
 from espdl.dl.machine import Machine
 from espdl.dl.module.base import Step
 from espdl.dl.module.contract import INTEGER, Contract, Limit, NodeFacts, Quantization
@@ -66,17 +66,15 @@ class MatMul(MacModule, op_type="MatMul"):
         native = self.attributes.get("input1_layout") == NATIVE_LAYOUT
         tag = None if native or len(b.shape) < 2 else filter_tag(b, machine.chip, width_of(a))
         matrices = product.matrices(b.data, tag)
-        kernels = [machine.kernels.linear(self.make_filter(m[None, None], b, None, a, y, machine)) for m in matrices]
-
-        def step() -> None:
-            lefts, results = product.lefts(a.data), product.results(y.data)
-            overflows = LaneOverflows()
-            for index, left, right in product.pairs:
-                kernels[right](lefts[left], results[index])
-                overflows += kernels[right].lane_overflows
-            self.lane_overflows = overflows
-
-        return step
+        # a kernel of its own for each product: it counts the overflows of its last call
+        filters = [self.make_filter(m[None, None], b, None, a, y, machine) for m in matrices]
+        kernels = [machine.kernels.linear(filters[right]) for _, _, right in product.pairs]
+        self.watch(*kernels)
+        lefts, results = product.lefts(a.data), product.results(y.data)
+        steps = [
+            kernel.step(lefts[left], results[index]) for kernel, (index, left, _) in zip(kernels, product.pairs, strict=True)
+        ]
+        return InTurn(steps)
 
     def _bind_computed(self, product: _Product, a: TensorBase, b: TensorBase, y: TensorBase, machine: Machine) -> Step:
         native = self.attributes.get("input1_layout") == NATIVE_LAYOUT
@@ -85,12 +83,12 @@ class MatMul(MacModule, op_type="MatMul"):
         def step() -> None:
             lefts, results = product.lefts(a.data), product.results(y.data)
             matrices = product.matrices(b.data, tag)
-            overflows = LaneOverflows()
+            kernels = []
             for index, left, right in product.pairs:
                 kernel = machine.kernels.linear(self.make_filter(matrices[right][None, None], b, None, a, y, machine))
                 kernel(lefts[left], results[index])
-                overflows += kernel.lane_overflows
-            self.lane_overflows = overflows
+                kernels.append(kernel)
+            self.watch(*kernels)
 
         return step
 

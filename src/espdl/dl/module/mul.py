@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
+from espdl.dl.base.steps import merged_shapes
 from espdl.dl.machine import Machine
 from espdl.dl.module.base import Step
-from espdl.dl.module.binary import Binary, merged_shapes
+from espdl.dl.module.binary import Binary
 from espdl.dl.module.checks import tensor_exponent
 from espdl.dl.module.contract import Quantization
 from espdl.dtypes import DType
-from espdl.rounding import quantize
 from espdl.tensor import TensorBase
 
 
@@ -33,35 +32,11 @@ class Mul(Binary, op_type="Mul"):
     def integer_step(self, first: TensorBase, second: TensorBase, target: TensorBase, machine: Machine) -> Step:
         product_exponent = tensor_exponent(first) + tensor_exponent(second)
         shift = tensor_exponent(target) - product_exponent
-        if target.dtype is DType.INT8 or (shift >= 0 and _is_vectorized(first, second, target, machine)):
-            return _shift_step(first, second, target, shift, machine)
-        return _float_step(first, second, target, shift, machine)
+        in_float = target.dtype is not DType.INT8 and (shift < 0 or not _is_vectorized(first, second, target, machine))
+        return machine.kernels.product_step(first.data, second.data, target.data, shift, machine.chip.rounding, in_float=in_float)
 
 
 def _is_vectorized(first: TensorBase, second: TensorBase, target: TensorBase, machine: Machine) -> bool:
     a, b = merged_shapes(first.shape, second.shape)
     lanes = machine.chip.lanes(target.dtype.itemsize)
     return machine.is_silicon and lanes > 1 and max(a[-1], b[-1]) >= lanes
-
-
-def _shift_step(first: TensorBase, second: TensorBase, target: TensorBase, shift: int, machine: Machine) -> Step:
-    finish, rounding = machine.kernels.shift_round_saturate, machine.chip.rounding
-    product = np.empty(target.shape, dtype=np.int32)
-    shifts = np.array([shift], dtype=np.int64)
-
-    def step() -> None:
-        np.multiply(first.data, second.data, out=product, dtype=np.int32)
-        finish(product, shifts, rounding, target.data)
-
-    return step
-
-
-def _float_step(first: TensorBase, second: TensorBase, target: TensorBase, shift: int, machine: Machine) -> Step:
-    rounding, dtype = machine.chip.rounding, target.dtype.numpy
-    product = np.empty(target.shape, dtype=np.float32)
-
-    def step() -> None:
-        np.multiply(first.data, second.data, out=product, dtype=np.float32)
-        target.data[...] = quantize(product, shift, dtype, rounding)
-
-    return step

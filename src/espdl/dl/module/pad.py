@@ -79,18 +79,10 @@ class Pad(Module, op_type="Pad"):
         self.get_output_shape([source.shape])
         if self.mode is not PaddingMode.CONSTANT:
             indices = border_indices(source.shape, self.pads, self.mode)
-
-            def gather() -> None:
-                np.copyto(target.data, source.data[indices])
-
-            return gather
+            return machine.kernels.gather_step(source.data, target.data, [axis.reshape(-1) for axis in indices])
         value = optional(inputs, 2)
         if value is not None and value.size:
             common_dtype(self, (source, value), tuple(DType))
         inside = tuple(slice(before, before + extent) for before, extent in zip(self.pads, source.shape, strict=False))
-
-        def surround() -> None:
-            target.data.fill(0 if value is None or not value.size else value.data.ravel()[0])
-            target.data[inside] = source.data
-
-        return surround
+        fill = value.data if value is not None and value.size else np.zeros(1, target.data.dtype)
+        return machine.kernels.move_step([(target.data[inside], source.data)], (target.data, fill))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from espdl.dl.base.steps import WindowAxis, slide
 from espdl.dl.machine import Machine
 from espdl.dl.module.base import Module, Step
 from espdl.dl.module.checks import (
@@ -24,7 +24,6 @@ from espdl.dl.module.contract import INTEGER, INTEGER_AND_FLOAT, Contract, Layou
 from espdl.dl.module.sums import quietly
 from espdl.dtypes import DType
 from espdl.errors import EspdlError
-from espdl.rounding import quantize
 from espdl.tensor import TensorBase
 
 
@@ -70,31 +69,6 @@ _WINDOW_LIMITS = (
 )
 
 
-@dataclass(frozen=True)
-class _Axis:
-    """How a window moves along one spatial axis."""
-
-    kernel: int
-    stride: int
-    before: int
-    behind: int
-
-    def outputs(self, length: int) -> int:
-        return (length + self.before + self.behind - self.kernel) // self.stride + 1
-
-    def taps(self, length: int) -> list[tuple[slice, slice]]:
-        """For every position in the window: the outputs at which it lies inside the input, and the inputs it lies on."""
-        count, result = self.outputs(length), []
-        for position in range(self.kernel):
-            offset = position - self.before
-            first = max(0, -(offset // self.stride))
-            last = min(count - 1, (length - 1 - offset) // self.stride)
-            if first <= last:
-                start = first * self.stride + offset
-                result.append((slice(first, last + 1), slice(start, start + (last - first) * self.stride + 1, self.stride)))
-        return result
-
-
 class _Pool(Module):
     layout: ClassVar[LayoutRule] = LayoutRule(Layout.CHANNELS_LAST)
     types: ClassVar[tuple[DType, ...]] = NUMBER_TYPES
@@ -113,7 +87,7 @@ class _Pool(Module):
             raise EspdlError(f"the kernel is larger than its padded input of shape {source}")
         return [[1, *spatial, source[-1]]]
 
-    def _axes(self, shape: Sequence[int]) -> list[_Axis]:
+    def _axes(self, shape: Sequence[int]) -> list[WindowAxis]:
         raise NotImplementedError
 
     def bind(self, inputs: Sequence[TensorBase | None], outputs: Sequence[TensorBase], machine: Machine) -> Step:
@@ -141,9 +115,11 @@ class _Window(_Pool):
             )
         if min(*kernel, *strides) < 1 or min(pads) < 0:
             raise EspdlError(f"kernel_shape {kernel}, strides {strides}, pads {pads}", why="sizes start at 1, pads at 0")
-        self.windows = [_Axis(k, s, pads[i], pads[len(kernel) + i]) for i, (k, s) in enumerate(zip(kernel, strides, strict=True))]
+        self.windows = [
+            WindowAxis(k, s, pads[i], pads[len(kernel) + i]) for i, (k, s) in enumerate(zip(kernel, strides, strict=True))
+        ]
 
-    def _axes(self, shape: Sequence[int]) -> list[_Axis]:
+    def _axes(self, shape: Sequence[int]) -> list[WindowAxis]:
         return self.windows
 
 
@@ -163,17 +139,10 @@ class _Average(_Pool):
                 target.data[...] = self.float_forward(source.data)
 
             return mean
-        axes, rounding, numpy_type = self._axes(source.shape), machine.chip.rounding, target.dtype.numpy
         shift = tensor_exponent(target) - tensor_exponent(source)
-        scale = np.float32(1 / self._area(source.shape))
-
-        @quietly
-        def step() -> None:
-            total = slide(source.data, axes, np.add, 0, np.dtype(np.int32)).astype(np.float32)
-            # The chip multiplies by fl32(2**(ei - eo) / area): powers of two do not change how a binary32 product rounds.
-            target.data[...] = quantize(total * scale, shift, numpy_type, rounding)
-
-        return step
+        share = np.float32(1 / self._area(source.shape))
+        axes = self._axes(source.shape)
+        return machine.kernels.average_pool_step(source.data, target.data, axes, share, shift, machine.chip.rounding)
 
 
 class AveragePool(_Average, _Window, op_type="AveragePool"):
@@ -194,8 +163,8 @@ class GlobalAveragePool(_Average, op_type="GlobalAveragePool"):
 
     contract = Contract(INTEGER_AND_FLOAT, ranks=(3, 4), limits=(BATCH,))
 
-    def _axes(self, shape: Sequence[int]) -> list[_Axis]:
-        return [_Axis(length, 1, 0, 0) for length in shape[1:-1]]
+    def _axes(self, shape: Sequence[int]) -> list[WindowAxis]:
+        return [WindowAxis(length, 1, 0, 0) for length in shape[1:-1]]
 
 
 class MaxPool(_Window, op_type="MaxPool"):
@@ -209,35 +178,4 @@ class MaxPool(_Window, op_type="MaxPool"):
         return slide(x, self.windows, np.maximum, np.finfo(x.dtype).min)
 
     def _step(self, source: TensorBase, target: TensorBase, dtype: DType, machine: Machine) -> Step:
-        lowest = int(np.iinfo(target.dtype.numpy).min)
-
-        def step() -> None:
-            np.copyto(target.data, slide(source.data, self.windows, np.maximum, lowest))
-
-        return step
-
-
-def slide(
-    x: NDArray[Any], axes: Sequence[_Axis], operation: np.ufunc, start: float, dtype: np.dtype | None = None
-) -> NDArray[Any]:
-    """Combines the taps of every window with ``operation``, one spatial axis after the other; a window without any gives ``start``.
-
-    Args:
-        x: [1, spatial axes, C].
-        dtype: of the result; that of ``x`` by default.
-    """
-    result = x.astype(dtype or x.dtype, copy=False)
-    for axis, window in reversed(list(enumerate(axes, start=1))):
-        length = result.shape[axis]
-        if window.kernel == length and window.outputs(length) == 1 and not window.before:
-            result = operation.reduce(result, axis=axis, keepdims=True)
-            continue
-        shape = list(result.shape)
-        shape[axis] = window.outputs(length)
-        combined = np.full(shape, start, dtype=result.dtype)
-        before = (slice(None),) * axis
-        for outputs, inputs in window.taps(length):
-            part = combined[(*before, outputs)]
-            operation(part, result[(*before, inputs)], out=part)
-        result = combined
-    return result
+        return machine.kernels.max_pool_step(source.data, target.data, self.windows)

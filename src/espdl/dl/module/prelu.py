@@ -17,7 +17,6 @@ from espdl.dl.module.table import stored_table8, table_step
 from espdl.dl.module.unary import Unary
 from espdl.dtypes import DType
 from espdl.errors import EspdlError
-from espdl.rounding import saturate, shift_and_round
 from espdl.tensor import TensorBase
 
 
@@ -73,12 +72,5 @@ class PRelu(Unary, op_type="PRelu"):
     def _integer_step(self, source: TensorBase, slope: TensorBase, target: TensorBase, machine: Machine) -> Step:
         output_shift = tensor_exponent(target) - tensor_exponent(source)
         slope_shift = output_shift - tensor_exponent(slope)
-        rounding, dtype = machine.chip.rounding, target.dtype.numpy
-
-        def step() -> None:
-            x = source.data.astype(np.int32)
-            positive = shift_and_round(x, output_shift, rounding)
-            negative = shift_and_round(x * slope.data.ravel().astype(np.int32), slope_shift, rounding)
-            target.data[...] = saturate(np.where(x >= 0, positive, negative), dtype)
-
-        return step
+        slopes = slope.data.reshape(-1)
+        return machine.kernels.prelu_step(source.data, slopes, target.data, output_shift, slope_shift, machine.chip.rounding)

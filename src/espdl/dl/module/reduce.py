@@ -118,12 +118,21 @@ class _Reduce(Module):
                 why="the chip computes nothing where reduced and kept axes alternate more than 3 times",
                 hint="transpose first",
             )
+        if dtype is not DType.FLOAT:
+            return self._integer_step(source, target, machine)
+
+        def step() -> None:
+            with np.errstate(all="ignore"):
+                target.data[...] = self._float(self._rows(source.data)).reshape(target.data.shape)
+
+        return step
+
+    def _integer_step(self, source: TensorBase, target: TensorBase, machine: Machine) -> Step:
         exponents, rounding = (tensor_exponent(source), tensor_exponent(target)), machine.chip.rounding
 
         def step() -> None:
-            rows = self._rows(source.data)
             with np.errstate(all="ignore"):
-                result = self._float(rows) if dtype is DType.FLOAT else self._integer(rows, *exponents, rounding)
+                result = self._integer(self._rows(source.data), *exponents, rounding)
             target.data[...] = result.reshape(target.data.shape)
 
         return step
@@ -191,9 +200,10 @@ class ReduceMean(_Reduce, op_type="ReduceMean"):
     def _float(self, rows: NDArray[Any]) -> NDArray[Any]:
         return sequential_sum(rows, rows.dtype) / rows.dtype.type(rows.shape[1])
 
-    def _integer(self, rows: NDArray[Any], input_exponent: int, output_exponent: int, rounding: Rounding) -> NDArray[Any]:
-        mean = dequantize(_accumulate(rows, rows), input_exponent) / np.float32(rows.shape[1])
-        return quantize(mean, output_exponent, rows.dtype, rounding)
+    def _integer_step(self, source: TensorBase, target: TensorBase, machine: Machine) -> Step:
+        exponents = tensor_exponent(source), tensor_exponent(target)
+        axes = self._reduced(source.data.ndim)
+        return machine.kernels.mean_step(source.data, target.data, axes, *exponents, machine.chip.rounding)
 
 
 class ReduceL2(_Reduce, op_type="ReduceL2"):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from espdl.dl.base.steps import InTurn, Taps, interpolate
 from espdl.dl.machine import Machine
 from espdl.dl.module.base import Module, Step
 from espdl.dl.module.checks import common_dtype, given, input_shape, tensor_exponent, text_attribute
@@ -16,7 +16,6 @@ from espdl.dl.module.contract import Align, Contract, Layout, LayoutRule, Limit,
 from espdl.dl.module.pool import BATCH
 from espdl.dtypes import DType, QuantType
 from espdl.errors import EspdlError
-from espdl.rounding import quantize, saturate, shift_and_round
 from espdl.tensor import TensorBase
 
 MODES = ("nearest", "linear")
@@ -63,15 +62,6 @@ def _stretches(node: NodeFacts) -> bool:
 def _spatial_only(node: NodeFacts) -> bool:
     source, target = node.input_shapes[0], node.output_shapes[0] if node.output_shapes else None
     return source is None or target is None or source[:2] == target[:2]
-
-
-@dataclass(frozen=True)
-class _Taps:
-    """Which two source positions make each target position: ``(1 - ratio) * x[low] + ratio * x[high]``."""
-
-    low: NDArray[np.intp]
-    high: NDArray[np.intp]
-    ratio: NDArray[np.float32]
 
 
 class Resize(Module, op_type="Resize"):
@@ -147,7 +137,7 @@ class Resize(Module, op_type="Resize"):
         positions = (np.arange(target, dtype=np.float32) * inverse).astype(np.intp)
         return np.minimum(positions, length - 1)
 
-    def _linear(self, length: int, target: int, inverse: np.float32) -> _Taps:
+    def _linear(self, length: int, target: int, inverse: np.float32) -> Taps:
         at = np.arange(target, dtype=np.float32)
         if self.align_corners:
             position = at * np.float32(length - 1) / np.float32(max(target - 1, 1))
@@ -158,20 +148,20 @@ class Resize(Module, op_type="Resize"):
         ratio[low < 0] = 0
         ratio[low >= length - 1] = 1
         low = np.clip(low, 0, max(length - 2, 0))
-        return _Taps(low, np.minimum(low + 1, length - 1), ratio)
+        return Taps(low, np.minimum(low + 1, length - 1), ratio)
 
     def float_forward(self, x: NDArray[Any], *_: Any) -> NDArray[Any]:  # type: ignore[override]
-        extents = self._extents(x.shape)
         if self.mode == "nearest":
-            return x[self._places(x.shape)]
-        result = x
-        for axis in reversed(range(len(extents))):  # horizontal first, as the chip
-            result = _interpolate(result, self._linear(x.shape[axis + 1], *extents[axis]), axis + 1)
-        return result
+            return x[np.ix_(*self._places(x.shape))]
+        return interpolate(x, self._taps(x.shape))
 
-    def _places(self, shape: Sequence[int]) -> tuple[Any, ...]:
-        positions = [self._nearest(length, *extent) for length, extent in zip(shape[1:-1], self._extents(shape), strict=True)]
-        return (slice(None), *np.ix_(*positions))
+    def _taps(self, shape: Sequence[int]) -> list[Taps]:
+        return [self._linear(length, *extent) for length, extent in zip(shape[1:-1], self._extents(shape), strict=True)]
+
+    def _places(self, shape: Sequence[int]) -> list[NDArray[np.intp]]:
+        """Per axis the positions in the input that the output shows."""
+        spatial = [self._nearest(length, *extent) for length, extent in zip(shape[1:-1], self._extents(shape), strict=True)]
+        return [np.arange(shape[0]), *spatial, np.arange(shape[-1])]
 
     def bind(self, inputs: Sequence[TensorBase | None], outputs: Sequence[TensorBase], machine: Machine) -> Step:
         source, target = given(inputs, 0, "X"), outputs[0]
@@ -180,20 +170,13 @@ class Resize(Module, op_type="Resize"):
         )
         shift, rounding = tensor_exponent(target) - tensor_exponent(source), machine.chip.rounding
         if self.mode == "nearest":
-            places = self._places(source.shape)
+            return self._nearest_step(source, target, shift, machine)
+        taps = self._taps(source.shape)
+        return machine.kernels.interpolate_step(source.data, target.data, taps, shift, rounding)
 
-            def pick() -> None:
-                values = source.data if shift == 0 else saturate(shift_and_round(source.data, shift, rounding), np.int8)
-                target.data[...] = values[places]
-
+    def _nearest_step(self, source: TensorBase, target: TensorBase, shift: int, machine: Machine) -> Step:
+        pick = machine.kernels.gather_step(source.data, target.data, self._places(source.shape))
+        if shift == 0:
             return pick
-
-        def interpolate() -> None:
-            target.data[...] = quantize(self.float_forward(source.data.astype(np.float32)), shift, np.dtype(np.int8), rounding)
-
-        return interpolate
-
-
-def _interpolate(x: NDArray[Any], taps: _Taps, axis: int) -> NDArray[Any]:
-    ratio = taps.ratio.reshape(-1, *[1] * (x.ndim - axis - 1))
-    return np.take(x, taps.low, axis) * (1 - ratio) + np.take(x, taps.high, axis) * ratio
+        rescale = machine.kernels.requantize_step(target.data, target.data, shift, machine.chip.rounding)
+        return InTurn([pick, rescale])

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from espdl.dl.machine import Machine
@@ -49,9 +48,4 @@ class Slice(Module, op_type="Slice"):
     def bind(self, inputs: Sequence[TensorBase | None], outputs: Sequence[TensorBase], machine: Machine) -> Step:
         source, target = given(inputs, 0, "input"), outputs[0]
         common_dtype(self, (source, target), tuple(DType))
-        place = self._slices(source.shape)
-
-        def step() -> None:
-            np.copyto(target.data, source.data[place])
-
-        return step
+        return machine.kernels.move_step([(target.data, source.data[self._slices(source.shape)])])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,7 @@ class Softmax(Module, op_type="Softmax"):
 
     quantization = Quantization(float_outputs=frozenset({0}))
     layout = LayoutRule(Layout.AXES, axis_attributes=("axis",))
+    is_logarithm: ClassVar[bool] = False
 
     def configure(self) -> None:
         self.axis = integer_attribute(self, "axis", -1)
@@ -77,6 +78,9 @@ class Softmax(Module, op_type="Softmax"):
         exponent = tensor_exponent(source)
         # Indexed by bit pattern: 0 to 127, then -128 to -1.
         table = _exponentials(np.arange(256).astype(np.uint8).view(np.int8), exponent) if dtype is DType.INT8 else None
+        is_last = source.data.ndim > 0 and axis_in(self.axis, source.data.ndim) == source.data.ndim - 1
+        if table is not None and is_last and not self.is_logarithm:
+            return machine.kernels.softmax_step(table, source.data, target.data)
 
         def step() -> None:
             with np.errstate(all="ignore"):
@@ -94,6 +98,8 @@ class Softmax(Module, op_type="Softmax"):
 
 class LogSoftmax(Softmax, op_type="LogSoftmax"):
     """``x - log(sum(exp(x)))`` along attribute ``axis`` (-1), with the sums of :class:`Softmax`."""
+
+    is_logarithm = True
 
     def _from_shifted(self, shifted: NDArray[Any]) -> NDArray[Any]:
         exponentials = exp(shifted)

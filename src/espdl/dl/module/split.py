@@ -66,9 +66,4 @@ class Split(Module, op_type="Split"):
             raise EspdlError(f"{len(lengths)} parts for {len(outputs)} outputs")
         stops = np.cumsum(lengths).tolist()
         places = [(slice(None),) * axis + (slice(stop - size, stop),) for stop, size in zip(stops, lengths, strict=True)]
-
-        def step() -> None:
-            for target, place in zip(outputs, places, strict=True):
-                np.copyto(target.data, source.data[place])
-
-        return step
+        return machine.kernels.move_step([(y.data, source.data[place]) for y, place in zip(outputs, places, strict=True)])

@@ -60,13 +60,8 @@ class StreamingCache(Module, op_type="StreamingCache"):
         cache = self.cache
         before = (slice(None),) * axis
         old, new, last = ((*before, s) for s in (slice(0, kept), slice(kept, None), slice(source.shape[axis], None)))
-
-        def step() -> None:
-            target.data[old] = cache
-            target.data[new] = source.data
-            np.copyto(cache, target.data[last])
-
-        return step
+        moves = [(target.data[old], cache), (target.data[new], source.data), (cache, target.data[last])]
+        return machine.kernels.move_step(moves, in_order=True)
 
     def reset(self) -> None:
         if self.cache is not None:

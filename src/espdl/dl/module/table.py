@@ -68,9 +68,4 @@ def table_step(table: NDArray[Any], source: TensorBase, target: TensorBase, mach
     Args:
         table: one entry per value of the type of ``source`` in the order of the values, or a 16-bit table with a step.
     """
-    lookup, rounding = machine.kernels.lookup, machine.chip.rounding
-
-    def step() -> None:
-        lookup(table, source.data, target.data, rounding)
-
-    return step
+    return machine.kernels.lookup_step(table, source.data, target.data, machine.chip.rounding)

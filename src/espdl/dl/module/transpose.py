@@ -42,9 +42,4 @@ class Transpose(Module, op_type="Transpose"):
     def bind(self, inputs: Sequence[TensorBase | None], outputs: Sequence[TensorBase], machine: Machine) -> Step:
         source, target = given(inputs, 0, "input"), outputs[0]
         common_dtype(self, (source, target), tuple(DType))
-        permutation = self._permutation(source.data.ndim)
-
-        def step() -> None:
-            np.copyto(target.data, source.data.transpose(permutation))
-
-        return step
+        return machine.kernels.move_step([(target.data, source.data.transpose(self._permutation(source.data.ndim)))])

@@ -1,0 +1,97 @@
+// 256-bit vectors. Dot says how groups are multiplied. Included behind a target pragma.
+
+template <class Dot>
+struct Narrow : Dot {
+  using I = __m256i;
+  static constexpr int lanes = 8;
+  static constexpr bool has_flip = false;
+  static constexpr bool has_stretch_sums = false;
+  static constexpr bool has_may_leave = false;
+
+  template <class Kind>
+  static void gather_runs(const typename Kind::In* const* rows, const std::size_t* steps, std::size_t height, std::size_t size,
+                          std::size_t count, std::uint8_t* panel, std::size_t panel_stride) {
+    gather_runs_any<Narrow, Kind>(rows, steps, height, size, count, panel, panel_stride);
+  }
+
+  static I load(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
+  static I hidden(I value) {
+    __asm__("" : "+x"(value));
+    return value;
+  }
+  static I broadcast(const void* p) {
+    std::int32_t group;
+    __builtin_memcpy(&group, p, 4);
+    return _mm256_set1_epi32(group);
+  }
+
+  static I finish(I sum, const std::int32_t* shift, const std::int32_t* mask, std::int32_t low) {
+    const I tie = _mm256_cmpeq_epi32(_mm256_and_si256(sum, load(mask)), _mm256_setzero_si256());
+    const I value = _mm256_andnot_si256(_mm256_srli_epi32(tie, 31), _mm256_srav_epi32(sum, load(shift)));
+    return _mm256_max_epi32(value, _mm256_set1_epi32(low));
+  }
+
+  static int int8_order(int nv, int vector, int lane) {
+    return nv == 2 ? 8 * (lane / 4) + 4 * vector + lane % 4 : lane;
+  }
+
+  template <typename Element>
+  static void store_some(const void* values, Element* out, std::size_t count) {
+    __builtin_memcpy(out, values, count * sizeof(Element));
+  }
+
+  template <int nv>
+  static void store_int8(const I (&values)[nv], std::int8_t* out, std::size_t channels) {
+    const I words = _mm256_packs_epi32(values[0], values[nv - 1]);
+    const I halves = _mm256_packs_epi16(words, words);
+    if constexpr (nv == 2) {
+      const __m128i block = _mm256_castsi256_si128(_mm256_permute4x64_epi64(halves, 0x08));
+      if (channels >= 16) return _mm_storeu_si128(reinterpret_cast<__m128i*>(out), block);
+      alignas(16) std::int8_t bytes[16];
+      _mm_store_si128(reinterpret_cast<__m128i*>(bytes), block);
+      store_some(bytes, out, channels);
+    } else {
+      const __m128i block = _mm_unpacklo_epi32(_mm256_castsi256_si128(halves), _mm256_extracti128_si256(halves, 1));
+      if (channels >= 8) return _mm_storel_epi64(reinterpret_cast<__m128i*>(out), block);
+      alignas(16) std::int8_t bytes[16];
+      _mm_store_si128(reinterpret_cast<__m128i*>(bytes), block);
+      store_some(bytes, out, channels);
+    }
+  }
+
+  static void store_int16(I value, std::int16_t* out, std::size_t first, std::size_t channels) {
+    if (channels <= first) return;
+    const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(value), _mm256_extracti128_si256(value, 1));
+    if (channels >= first + 8) return _mm_storeu_si128(reinterpret_cast<__m128i*>(out + first), words);
+    alignas(16) std::int16_t some[8];
+    _mm_store_si128(reinterpret_cast<__m128i*>(some), words);
+    store_some(some, out + first, channels - first);
+  }
+
+  static void store_sums(I value, std::int32_t* out, std::size_t first, std::size_t channels) {
+    if (channels <= first) return;
+    if (channels >= first + 8) return _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + first), value);
+    alignas(32) std::int32_t some[8];
+    _mm256_store_si256(reinterpret_cast<__m256i*>(some), value);
+    store_some(some, out + first, channels - first);
+  }
+};
+
+template <class V, bool bytes, Store store>
+constexpr Tiles narrow_tiles() {
+  Tiles tiles;
+  add_tiles<V, bytes, store, 1, 1, 2, 4, 6, 8>(tiles);
+  add_tiles<V, bytes, store, 2, 1, 2, 3, 4, 5, 6>(tiles);
+  return tiles;
+}
+
+template <class V>
+constexpr MacIsa narrow_functions(Isa isa) {
+  MacIsa table = common_functions<V>(isa);
+  table.vectors = 2;
+  table.rows[1] = 8;
+  table.rows[2] = 6;
+  table.word_tiles[static_cast<int>(Store::int16)] = narrow_tiles<V, false, Store::int16>();
+  table.word_tiles[static_cast<int>(Store::sums)] = narrow_tiles<V, false, Store::sums>();
+  return table;
+}

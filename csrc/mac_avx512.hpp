@@ -1,0 +1,189 @@
+// 512-bit vectors, for the instruction sets that have them. Included behind a target pragma.
+
+template <bool vnni>
+struct Wide {
+  using I = __m512i;
+  static constexpr int lanes = 16;
+  static constexpr bool has_flip = true;
+  static constexpr bool has_stretch_sums = vnni;
+  static constexpr bool has_may_leave = true;
+
+  static I load(const void* p) { return _mm512_loadu_si512(p); }
+  static I hidden(I value) {
+    __asm__("" : "+v"(value));
+    return value;
+  }
+  static I broadcast(const void* p) {
+    std::int32_t group;
+    __builtin_memcpy(&group, p, 4);
+    return _mm512_set1_epi32(group);
+  }
+  static I dot_bytes(I sum, I x, I w) {
+    if constexpr (vnni) {
+      return _mm512_dpbusd_epi32(sum, x, w);
+    } else {
+      return sum;
+    }
+  }
+  static I dot_words(I sum, I x, I w) {
+    if constexpr (vnni) {
+      return _mm512_dpwssd_epi32(sum, x, w);
+    } else {
+      return _mm512_add_epi32(sum, _mm512_madd_epi16(x, w));
+    }
+  }
+
+  static I finish(I sum, const std::int32_t* shift, const std::int32_t* mask, std::int32_t low) {
+    const __mmask16 tie = _mm512_testn_epi32_mask(sum, load(mask));
+    I value = _mm512_srav_epi32(sum, load(shift));
+    value = _mm512_mask_and_epi32(value, tie, value, _mm512_set1_epi32(-2));
+    return _mm512_max_epi32(value, _mm512_set1_epi32(low));
+  }
+
+  static int int8_order(int nv, int vector, int lane) {
+    if (nv == 4) return 16 * (lane / 4) + 4 * vector + lane % 4;
+    if (nv == 1 || vector == 2) return 16 * vector + lane;
+    return 8 * (lane / 4) + 4 * vector + lane % 4;
+  }
+
+  template <int nv>
+  static void store_int8(const I (&values)[nv], std::int8_t* out, std::size_t channels) {
+    if constexpr (nv == 4) {
+      store_block(values[0], values[1], values[2], values[3], out, channels);
+    } else {
+      if constexpr (nv >= 2) {
+        const __m256i pair = _mm512_cvtsepi16_epi8(_mm512_packs_epi32(values[0], values[1]));
+        if (channels >= 32) {
+          _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), pair);
+        } else {
+          _mm256_mask_storeu_epi8(out, (__mmask32{1} << channels) - 1, pair);
+        }
+      }
+      if constexpr (nv != 2) {
+        constexpr std::size_t first = nv == 3 ? 32 : 0;
+        const __m128i single = _mm512_cvtsepi32_epi8(values[nv - 1]);
+        if (channels >= first + 16) {
+          _mm_storeu_si128(reinterpret_cast<__m128i*>(out + first), single);
+        } else if (channels > first) {
+          _mm_mask_storeu_epi8(out + first, static_cast<__mmask16>((1u << (channels - first)) - 1), single);
+        }
+      }
+    }
+  }
+
+  static void store_block(I a, I b, I c, I d, std::int8_t* out, std::size_t channels) {
+    const I block = _mm512_packs_epi16(_mm512_packs_epi32(a, b), _mm512_packs_epi32(c, d));
+    if (channels >= 64) {
+      _mm512_storeu_si512(out, block);
+    } else {
+      _mm512_mask_storeu_epi8(out, (__mmask64{1} << channels) - 1, block);
+    }
+  }
+
+  static __mmask16 lanes_below(std::size_t first, std::size_t channels) {
+    if (channels >= first + 16) return 0xffff;
+    return channels <= first ? 0 : static_cast<__mmask16>((1u << (channels - first)) - 1);
+  }
+  static void store_sums(I value, std::int32_t* out, std::size_t first, std::size_t channels) {
+    _mm512_mask_storeu_epi32(out + first, lanes_below(first, channels), value);
+  }
+  static void store_int16(I value, std::int16_t* out, std::size_t first, std::size_t channels) {
+    _mm256_mask_storeu_epi16(out + first, lanes_below(first, channels), _mm512_cvtsepi32_epi16(value));
+  }
+
+  // The first `size` bytes, at most those of the vector, with what lies behind them as zeros.
+  template <int bits>
+  static void copy_run(const std::int8_t* source, std::uint8_t* target, std::uint64_t mask) {
+    if constexpr (bits == 128) {
+      const __m128i run = _mm_maskz_loadu_epi8(static_cast<__mmask16>(mask), source);
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(target), _mm_xor_si128(run, _mm_set1_epi8(-128)));
+    } else if constexpr (bits == 256) {
+      const __m256i run = _mm256_maskz_loadu_epi8(static_cast<__mmask32>(mask), source);
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(target), _mm256_xor_si256(run, _mm256_set1_epi8(-128)));
+    } else {
+      _mm512_storeu_si512(target, _mm512_xor_si512(_mm512_maskz_loadu_epi8(mask, source), _mm512_set1_epi8(-128)));
+    }
+  }
+
+  // `bits` hold the end of a run, whole vectors what is in front of it.
+  template <int bits>
+  static void copy_runs(const std::int8_t* const* rows, const std::size_t* steps, std::size_t height, std::size_t size, std::size_t count,
+                        std::uint8_t* panel, std::size_t panel_stride) {
+    const std::size_t whole = (size - 1) / 64 * 64, rest = size - whole;
+    const std::uint64_t mask = ~std::uint64_t{0} >> (64 - rest);
+    for (std::size_t i = 0; i < count; ++i, panel += panel_stride) {
+      std::uint8_t* target = panel;
+      for (std::size_t ky = 0; ky < height; ++ky, target += size) {
+        const std::int8_t* source = rows[ky] + i * steps[ky];
+        for (std::size_t at = 0; at < whole; at += 64) copy_run<512>(source + at, target + at, ~std::uint64_t{0});
+        copy_run<bits>(source + whole, target + whole, mask);
+      }
+    }
+  }
+
+  template <class Kind>
+  static void gather_runs(const typename Kind::In* const* rows, const std::size_t* steps, std::size_t height, std::size_t size,
+                          std::size_t count, std::uint8_t* panel, std::size_t panel_stride) {
+    if constexpr (Kind::edge == 128) {
+      const std::size_t rest = (size - 1) % 64 + 1;
+      (rest <= 16 ? copy_runs<128> : rest <= 32 ? copy_runs<256> : copy_runs<512>)(rows, steps, height, size, count, panel, panel_stride);
+    } else {
+      gather_runs_any<Wide, Kind>(rows, steps, height, size, count, panel, panel_stride);
+    }
+  }
+
+  // Of bytes plus 128 against groups of four weights; what is behind the last input counts nothing, for there the weights are 0.
+  static void stretch_sums(const std::uint8_t* inputs, const std::int8_t* weights, const std::int32_t* correction, std::size_t first,
+                           std::size_t last, std::int32_t* sums) {
+    I a = _mm512_setzero_si512(), b = a;
+    std::size_t tap = first;
+    for (; tap + 4 < last; tap += 8) {
+      a = dot_bytes(a, broadcast(inputs + tap), load(weights + 16 * tap));
+      b = dot_bytes(b, broadcast(inputs + tap + 4), load(weights + 16 * tap + 64));
+    }
+    if (tap < last) a = dot_bytes(a, broadcast(inputs + tap), load(weights + 16 * tap));
+    _mm512_store_si512(sums, _mm512_sub_epi32(_mm512_add_epi32(a, b), load(correction)));
+  }
+
+  static bool may_leave(const std::int32_t* before, const std::int32_t* sums, const float* norms, float norm, const float* twice_low,
+                        const float* twice_high) {
+    const __m512 there = _mm512_cvtepi32_ps(load(before));
+    const __m512 sum = _mm512_add_ps(_mm512_add_ps(there, there), _mm512_cvtepi32_ps(load(sums)));
+    const __m512 magnitude = _mm512_mul_ps(_mm512_set1_ps(norm), _mm512_loadu_ps(norms));
+    const __mmask16 above = _mm512_cmp_ps_mask(_mm512_add_ps(sum, magnitude), _mm512_loadu_ps(twice_high), _CMP_GT_OQ);
+    const __mmask16 below = _mm512_cmp_ps_mask(_mm512_sub_ps(sum, magnitude), _mm512_loadu_ps(twice_low), _CMP_LT_OQ);
+    return (above | below) != 0;
+  }
+
+  static void flip(const std::int8_t* source, std::uint8_t* target, std::size_t size) {
+    const I high = _mm512_set1_epi8(-128);
+    std::size_t i = 0;
+    for (; i + 64 <= size; i += 64) _mm512_storeu_si512(target + i, _mm512_xor_si512(load(source + i), high));
+    if (i < size) {
+      const __mmask64 rest = (__mmask64{1} << (size - i)) - 1;
+      _mm512_storeu_si512(target + i, _mm512_xor_si512(_mm512_maskz_loadu_epi8(rest, source + i), high));
+    }
+  }
+};
+
+template <class V, bool bytes, Store store>
+constexpr Tiles wide_tiles() {
+  Tiles tiles;
+  add_tiles<V, bytes, store, 1, 1, 2, 4, 6, 8, 10, 12>(tiles);
+  add_tiles<V, bytes, store, 2, 1, 2, 4, 6, 8, 10, 12>(tiles);
+  add_tiles<V, bytes, store, 3, 1, 2, 4, 5, 6, 7, 8>(tiles);
+  add_tiles<V, bytes, store, 4, 1, 2, 3, 4, 5, 6>(tiles);
+  return tiles;
+}
+
+template <class V>
+constexpr MacIsa wide_functions(Isa isa) {
+  MacIsa table = common_functions<V>(isa);
+  table.vectors = 4;
+  table.rows[1] = table.rows[2] = 12;
+  table.rows[3] = 8;
+  table.rows[4] = 6;
+  table.word_tiles[static_cast<int>(Store::int16)] = wide_tiles<V, false, Store::int16>();
+  table.word_tiles[static_cast<int>(Store::sums)] = wide_tiles<V, false, Store::sums>();
+  return table;
+}

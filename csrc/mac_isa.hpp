@@ -1,0 +1,159 @@
+// The inner loops of multiply-accumulate operators, as one table of functions per instruction set.
+//
+// A product of matrices is computed tile by tile: `rows` output positions by a panel of `nv` vectors of output channels. The inputs of a
+// position lie in groups of four bytes (four bytes or two 16-bit values), and so do the weights of a channel: the inner loop broadcasts a
+// group of each position against a vector of groups of channels. Sums are int32 and wrap: only their final value must fit.
+#pragma once
+
+#include <atomic>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+
+#include "isa.hpp"
+
+namespace espdl {
+
+// What becomes of the sums of a tile.
+enum class Store { int8, int16, sums };
+
+// One entry per channel, in the order of the panel's lanes. A sum that holds its offset becomes (sum >> shift), its lowest bit cleared
+// where (sum & mask) == 0, at least `low`, saturated: offset holds half a step, so that the mask of half-even rounding finds the ties; a
+// mask of -1 finds only the sum 0, to which clearing a bit does nothing.
+struct Finish {
+  const std::int32_t* offset;
+  const std::int32_t* shift;
+  const std::int32_t* mask;
+  std::int32_t low;
+};
+
+struct Tile {
+  const std::uint8_t* inputs;    // first position
+  std::size_t input_stride;      // bytes from one position to the next
+  const std::uint8_t* weights;   // [groups][nv][lanes] groups of four bytes
+  std::size_t groups;
+  Finish finish;
+  void* out;                     // first channel of the first position
+  std::size_t out_stride;        // elements from one position to the next
+  std::size_t rows;              // positions to be stored, at most those of the tile
+  std::size_t channels;          // channels to be stored, at most those of the panel
+};
+using TileFunction = void (*)(const Tile&);
+
+inline constexpr int kMaxRows = 12;
+inline constexpr int kMaxVectors = 4;
+
+// Tiles of one kind by number of vectors and of rows; null where that size is not made.
+struct Tiles {
+  TileFunction of[kMaxVectors + 1][kMaxRows + 1] = {};
+};
+
+// How a filter moves over an image.
+struct Geometry {
+  std::size_t height, width, channels;        // of the image
+  std::size_t out_height, out_width;
+  std::size_t kernel_height, kernel_width;
+  std::size_t stride_y, stride_x, dilation_y, dilation_x;
+  std::size_t top, left;                      // zeros in front of the image
+  bool is_pointwise() const {
+    return kernel_height == 1 && kernel_width == 1 && stride_y == 1 && stride_x == 1 && top == 0 && left == 0 &&
+           out_height == height && out_width == width;
+  }
+};
+
+// Copies the inputs of the positions [first, first + count) next to each other: for each one its values in the order row, column, channel,
+// and zeros where the filter looks beyond the image. Writes up to 64 bytes beyond the last position.
+using GatherFunction = void (*)(const Geometry& g, const void* image, std::size_t first, std::size_t count, std::uint8_t* panel,
+                                std::size_t panel_stride);
+
+// One row of outputs of a depthwise operator over int8, from rows of offset bytes that hold their borders. Filters of up to four rows.
+struct DepthwiseRow {
+  const std::uint8_t* rows[4];   // of the filter's rows; the first again where it has fewer
+  std::size_t channels;
+  std::size_t columns;           // outputs
+  std::size_t kernel_width, stride, dilation;
+  const std::uint8_t* weights;   // [blocks of 64 channels][kernel_width][4][16] groups of the column's four weights
+  Finish finish;
+  std::int8_t* out;
+};
+
+// Sums of one row of outputs of any depthwise operator, weights [kernel_height * kernel_width][channels].
+struct DepthwiseSums {
+  const void* const* rows;       // of the filter's rows, with their borders
+  std::size_t channels, columns, kernel_height, kernel_width, stride, dilation;
+  const std::int16_t* weights;
+  void* sums;                    // [columns][channels]
+};
+
+// Accumulators that saturate at every step (runtime spec 3.2). The arrays have one entry per output, rounded up to whole blocks of
+// kGuardBlock; outputs that cannot leave their accumulator have limits that nothing reaches.
+inline constexpr std::size_t kGuardBlock = 16;
+inline constexpr std::size_t kStretch = 64;   // products that are proved safe together
+struct Guard {
+  std::size_t taps, outputs, stretches;
+  const std::int8_t* weights;                 // [blocks][taps / 4, rounded up][kGuardBlock][4]
+  const std::int32_t* stretch_correction;     // [blocks][stretches][kGuardBlock]: 128 times the sum of the stretch's weights
+  const float* stretch_norm;                  // [blocks][stretches][kGuardBlock]
+  const std::int32_t *bias, *low, *high;      // low, high: of the accumulator
+  const float* norm;                          // square root of the sum of the squares of an output's weights
+  const float *twice_low, *twice_high;        // the same limits, with room for the rounding of what is compared with them
+  float largest_norm, room;                   // room: that every accumulator has beside its bias
+};
+struct GuardedRows {
+  const Guard* guard;
+  const std::uint8_t* inputs;                 // as for tiles
+  std::size_t input_stride, rows;
+  bool bytes;
+  float* norms;                               // [stretches], scratch
+  std::int32_t* sums;                         // [rows][outputs], without bias; those that left their accumulator are replaced
+  std::atomic<std::uint32_t>* differing;      // [outputs], counts those that were
+};
+
+struct MacIsa {
+  Isa isa;
+  int lanes;                     // int32 of a vector
+  int vectors;                   // of the widest panel
+  bool bytes;                    // whether int8 is multiplied as such; else it is widened first
+  int rows[kMaxVectors + 1];     // of the tallest tile, by number of vectors
+  Tiles byte_tiles[3];           // by Store; bytes plus 128 against int8
+  Tiles word_tiles[3];           // int16 against int16
+  // Channel, counted from the panel's first, of every lane of a panel of nv vectors, for Store::int8. The other stores keep the order.
+  int (*int8_order)(int nv, int vector, int lane);
+  GatherFunction gather_bytes;   // int8 to bytes plus 128
+  GatherFunction gather_widened; // int8 to int16
+  GatherFunction gather_words;   // int16
+  void (*depthwise_row)(const DepthwiseRow&);   // null: by sums
+  void (*depthwise_sums8)(const DepthwiseSums&);      // int8 inputs, int32 sums
+  void (*depthwise_sums16)(const DepthwiseSums&);     // int16 inputs, int32 sums
+  void (*depthwise_sums16_wide)(const DepthwiseSums&);  // int16 inputs, int64 sums
+  void (*guard)(const GuardedRows&);
+  // total[i] = sums[i] * 2**left_shift where it is the first, else that added to it.
+  void (*accumulate)(const std::int32_t* sums, std::size_t size, int left_shift, bool is_first, std::int64_t* total);
+  // Multiply-accumulates of one instruction after another on registers, as many as it returns: what the CPU can do at most.
+  double (*dots)(std::size_t rounds);
+  // Copies bytes, flipping the highest bit of each: int8 to bytes plus 128.
+  void (*flip)(const void* source, std::uint8_t* target, std::size_t size);
+  // target[i] = table[target[i] + 128]
+  void (*lookup)(const std::int8_t* table, std::int8_t* values, std::size_t size);
+};
+
+extern const MacIsa kMacBaseline;
+#if ESPDL_X86
+extern const MacIsa kMacAvx2, kMacAvxVnni, kMacAvx512, kMacAvx512Vnni;
+#endif
+
+inline const MacIsa& mac_isa(Isa isa) {
+#if ESPDL_X86
+  switch (isa) {
+    case Isa::avx2: return kMacAvx2;
+    case Isa::avxvnni: return kMacAvxVnni;
+    case Isa::avx512: return kMacAvx512;
+    case Isa::avx512vnni: return kMacAvx512Vnni;
+    default: break;
+  }
+#endif
+  static_cast<void>(isa);
+  return kMacBaseline;
+}
+
+}  // namespace espdl

@@ -1,0 +1,170 @@
+#include "pool.hpp"
+
+#include <algorithm>
+#include <condition_variable>
+#include <cstdlib>
+#include <memory>
+#include <new>
+
+#if defined(__unix__) || defined(__APPLE__)
+#include <pthread.h>
+#define ESPDL_FORKS 1
+#endif
+#if defined(__x86_64__) || defined(__i386__)
+#include <immintrin.h>
+#endif
+
+namespace espdl {
+
+namespace {
+
+// Polls of a waiting thread before it sleeps: some tens of microseconds, about the pause between two operators of a network.
+constexpr int kPolls = 4000;
+
+inline void relax() {
+#if defined(__x86_64__) || defined(__i386__)
+  _mm_pause();
+#elif defined(__aarch64__)
+  __asm__ volatile("yield");
+#endif
+}
+
+}  // namespace
+
+// The other threads of a pool and the work they share. `remaining` counts the parts that nobody has taken; a thread counts itself in before
+// it takes one, so that the caller, once nothing remains, knows by `inside` when the last part is done. A thread that wakes up late finds
+// nothing remaining and keeps nobody waiting.
+struct Pool::Team {
+  explicit Team(std::size_t helpers) {
+    members.reserve(helpers);
+    for (std::size_t i = 0; i < helpers; ++i) members.emplace_back([this] { serve(); });
+  }
+
+  ~Team() {
+    {
+      const std::lock_guard lock(mutex);
+      stopping = true;
+      round.fetch_add(1);
+    }
+    wake.notify_all();
+    for (auto& member : members) member.join();
+  }
+
+  void take_parts() {
+    for (std::int64_t left; (left = remaining.fetch_sub(1)) > 0;) call(work, static_cast<std::size_t>(left - 1));
+  }
+
+  void serve() {
+    for (std::uint64_t seen = 0;;) {
+      for (int poll = 0; poll < kPolls && round.load(std::memory_order_acquire) == seen; ++poll) relax();
+      if (round.load(std::memory_order_acquire) == seen) {
+        std::unique_lock lock(mutex);
+        ++asleep;
+        wake.wait(lock, [&] { return round.load() != seen; });
+        --asleep;
+      }
+      seen = round.load();
+      if (stopping) return;
+      inside.fetch_add(1);
+      take_parts();
+      inside.fetch_sub(1);
+    }
+  }
+
+  void run(std::size_t parts, Call function, void* data) {
+    call = function;
+    work = data;
+    remaining.store(static_cast<std::int64_t>(parts));
+    bool sleepers;
+    {
+      const std::lock_guard lock(mutex);
+      round.fetch_add(1);
+      sleepers = asleep > 0;
+    }
+    if (sleepers) wake.notify_all();
+    take_parts();
+    for (int poll = 0; inside.load() > 0; ++poll) {
+      if (poll < kPolls) {
+        relax();
+      } else {
+        std::this_thread::yield();
+      }
+    }
+  }
+
+  std::vector<std::thread> members;
+  std::mutex mutex;
+  std::condition_variable wake;
+  int asleep = 0;
+  std::atomic<bool> stopping{false};
+  Call call = nullptr;
+  void* work = nullptr;
+  alignas(64) std::atomic<std::uint64_t> round{0};
+  alignas(64) std::atomic<std::int64_t> remaining{0};
+  alignas(64) std::atomic<std::int64_t> inside{0};
+};
+
+Pool::Pool(std::size_t threads) : threads_(std::max<std::size_t>(threads, 1)) {}
+
+Pool::~Pool() { delete team_; }
+
+void Pool::run(std::size_t count, Call call, void* work) {
+  // Another Python thread, or an operator inside an operator, may have the team already: this thread then works alone.
+  const std::unique_lock lock(busy_, std::try_to_lock);
+  if (!lock.owns_lock()) {
+    for (std::size_t part = 0; part < count; ++part) call(work, part);
+    return;
+  }
+  if (team_ == nullptr) team_ = new Team(threads_ - 1);
+  team_->run(count, call, work);
+}
+
+namespace {
+
+// Never destroyed: at exit its threads may no longer be joined safely.
+Pool* shared_pool = nullptr;
+
+std::size_t wanted_threads() {
+  if (const char* text = std::getenv("ESPDL_THREADS")) {
+    const long count = std::strtol(text, nullptr, 10);
+    if (count > 0) return static_cast<std::size_t>(std::min(count, 256L));
+  }
+  return std::max(1u, std::thread::hardware_concurrency());
+}
+
+}  // namespace
+
+Pool& Pool::shared() {
+  if (shared_pool == nullptr) {
+    shared_pool = new Pool(wanted_threads());
+#ifdef ESPDL_FORKS
+    // A child process has none of its parent's threads: it starts with a pool of its own and leaves the parent's where it is.
+    pthread_atfork(nullptr, nullptr, [] { shared_pool = new Pool(shared_pool->threads()); });
+#endif
+  }
+  return *shared_pool;
+}
+
+void Pool::set_threads(std::size_t count) {
+  Pool::shared();
+  Pool* old = shared_pool;
+  shared_pool = new Pool(std::min<std::size_t>(count, 256));
+  delete old;
+}
+
+std::byte* scratch(std::size_t bytes) {
+  constexpr std::size_t kSlack = 256;
+  struct Free {
+    void operator()(std::byte* memory) const { ::operator delete(memory, std::align_val_t{64}); }
+  };
+  thread_local std::unique_ptr<std::byte, Free> memory;
+  thread_local std::size_t size = 0;
+  if (bytes > size) {
+    memory.reset();
+    memory.reset(static_cast<std::byte*>(::operator new(bytes + kSlack, std::align_val_t{64})));
+    size = bytes;
+  }
+  return memory.get();
+}
+
+}  // namespace espdl
