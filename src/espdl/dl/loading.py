@@ -90,14 +90,15 @@ class Loading:
         if mm_type != MEMORY_MANAGER_GREEDY:
             raise EspdlError(f"there is no memory manager {mm_type}", hint="use MEMORY_MANAGER_GREEDY")
         fbs_model, context = self.fbs_model, self._context
-        self._memory = MemoryManagerGreedy(max_internal_size)
-        self._memory.alloc(fbs_model, self.modules, context, psram=self._psram, input_shapes=input_shapes)
+        self._memory, memory = None, MemoryManagerGreedy(max_internal_size)
+        memory.alloc(fbs_model, self.modules, context, psram=self._psram, input_shapes=input_shapes)
         self._inputs = {name: self._input_tensor(name, input_shapes or {}) for name in sorted(fbs_model.get_graph_inputs())}
         self._outputs = {name: self._named_tensor(name) for name in sorted(fbs_model.get_graph_outputs())}
         for tensor in (*context.m_variables, *self._inputs.values()):
             if tensor is not None:
                 tensor.rounding = self.chip.rounding
         self._steps = [self._bind(operator) for operator in self._operators]
+        self._memory = memory  # last: a model that could not be built does not run
 
     def _bind(self, operator: Operator) -> Step:
         module = operator.module
