@@ -141,6 +141,10 @@ def test_load_and_build_are_steps_of_their_own(x: np.ndarray) -> None:
         assert not model.fbs_model.m_param_copy
     with pytest.raises(EspdlError, match="call build"):
         model.run(x)
+    with pytest.raises(EspdlError, match="'/conv'"):
+        model.build(input_shapes={"x": [1, 6, 6, 4]})
+    with pytest.raises(EspdlError, match="call build"):
+        model.run(x)
     model.build(0, dl.MEMORY_MANAGER_GREEDY)
     model.run(x)
     model.load(package, rodata, None, False)

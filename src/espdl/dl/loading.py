@@ -94,8 +94,8 @@ class Loading:
         if mm_type != MEMORY_MANAGER_GREEDY:
             raise EspdlError(f"there is no memory manager {mm_type}", hint="use MEMORY_MANAGER_GREEDY")
         fbs_model, context = self.fbs_model, self._context
-        self._memory = MemoryManagerGreedy(max_internal_size)
-        self._memory.alloc(fbs_model, self.modules, context, psram=self._psram, input_shapes=input_shapes)
+        self._memory, memory = None, MemoryManagerGreedy(max_internal_size)
+        memory.alloc(fbs_model, self.modules, context, psram=self._psram, input_shapes=input_shapes)
         self._inputs = {name: self._input_tensor(name, input_shapes or {}) for name in sorted(fbs_model.get_graph_inputs())}
         self._outputs = {name: self._named_tensor(name) for name in sorted(fbs_model.get_graph_outputs())}
         for tensor in (*context.m_variables, *self._inputs.values()):
@@ -104,6 +104,7 @@ class Loading:
         self._input_shapes = dict(input_shapes or {})
         self._bound_to = []
         self._bind_all()
+        self._memory = memory  # last: a model that could not be built does not run
 
     def _bind_all(self) -> None:
         """Binds every operator to the arrays that its tensors have now."""

@@ -47,8 +47,9 @@ class Running(Loading):
             variables = self._context.m_variables
             names = {id(tensor): name for name, tensor in self._inputs.items()}
             for operator in self._operators:
-                for index, name in zip(operator.module.m_outputs_index, operator.produces, strict=True):
-                    names[id(variables[index])] = name
+                for index, name in zip(operator.module.m_outputs_index, operator.outputs, strict=True):
+                    if name:
+                        names[id(variables[index])] = name
             operators = []
             for operator, step in zip(self._operators, self._steps, strict=True):
                 tensors = map(self._context.get_tensor, operator.module.m_inputs_index)

@@ -45,10 +45,21 @@ def _align_inputs(graph: QuantGraph, node: ir.Node, indices: Iterable[int], resu
             continue
         info.align_to(result)
         if constant(value) is None:
-            source = written_in(graph, value)
-            written = graph.output_info(source)
+            source, written = _writer(graph, value)
             if written is not None and written.bits == result.bits and (force or _only_reaches(graph, source, node)):
                 written.align_to(result)
+
+
+def _writer(graph: QuantGraph, value: ir.Value) -> tuple[ir.Value, QuantInfo | None]:
+    """The tensor that ``value`` is a part or rearrangement of, and how it is written: as the integers that a float result becomes
+    where it is rearranged only then, and all parts of it with it."""
+    source = written_in(graph, value)
+    written, node = graph.output_info(source), source.producer()
+    if written is not None and node is not None and module_of(node).quantization.passive and node.inputs[0] is not None:
+        converted = graph.input_info(node, 0)
+        if converted is not None and converted.root is written.root:
+            return node.inputs[0], converted
+    return source, written
 
 
 def _align_together(graph: QuantGraph, node: ir.Node) -> None:

@@ -26,6 +26,7 @@ from espdl.quantize.matmul_packing import pack_computed
 from espdl.quantize.passes.tools import attribute, constant, shape_of, sole_consumer
 from espdl.quantize.tables import LoweringOptions, Tables
 from espdl.quantize.weights import emit_constant
+from espdl.wording import at_node
 
 
 @dataclass
@@ -68,7 +69,7 @@ class _Lowering:
                 try:
                     self._node(node)
                 except EspdlError as error:
-                    raise error.at(f"node {node.name!r} ({node.op_type})") from None
+                    raise error.at(at_node(node.name, node.op_type)) from None
         outputs = [self._graph_output(value) for value in model.outputs]
         inputs = [self.out.variables[value.name or ""] for value in model.inputs]
         tables = [t for t in self.out.constants.values() if not t.doc_string]
