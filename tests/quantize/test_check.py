@@ -224,3 +224,10 @@ def test_a_setting_that_keeps_what_the_chip_lacks() -> None:
 
     model = load_network(network([op("ConvTranspose", "x w", "y")], X, {"w": weights(4, 2, 3, 3)}))
     assert check_network(model, get_chip("c"), Setting())[0].status == "unsupported"
+
+
+def test_a_quantized_network_is_sent_back() -> None:
+    nodes = [op("QuantizeLinear", "x s", "q"), op("DequantizeLinear", "q s", "y")]
+    found = verdicts(network(nodes, X, {"s": 0.1}))
+    assert [verdict.status for verdict in found.values()] == ["unsupported", "unsupported"]
+    assert found["QuantizeLinear_q"].remedy == "export the network before it is quantized"

@@ -359,3 +359,10 @@ def test_operators_that_cannot_run_are_all_named() -> None:
         quantize(network(nodes, {"x": [2, 3, 3]}), [np.zeros((2, 3, 3))], target="c")
     assert "Det" in str(error.value)
     assert "Einsum" in str(error.value)
+
+
+def test_an_input_without_axes() -> None:
+    source = network([op("Add", "x z", "y")], {"x": (), "z": (1, 4)}, {})
+    samples = [{"x": np.float32(number), "z": np.full((1, 4), number, np.float32)} for number in (-1, 0.5, 2)]
+    result = quantize(source, samples, target="c")
+    assert result.snr(result.samples)["y"] > 25

@@ -132,6 +132,10 @@ class TestStructure:
         with pytest.raises(EspdlError, match="no outputs"):
             load_network(proto)
 
+    def test_no_inputs(self) -> None:
+        with pytest.raises(EspdlError, match="no inputs"):
+            load_network(network([op("Relu", "k", "y")], {}, {"k": weights(3)}))
+
     def test_an_input_that_does_not_exist(self) -> None:
         with pytest.raises(EspdlError, match=r"node 'Conv_y' \(Conv\).*'missing' does not exist"):
             load_network(network([op("Conv", "x missing", "y")], X))
@@ -141,7 +145,7 @@ class TestStructure:
             load_network(network([op("Relu", "x", "y")], X, outputs="y z"))
 
     def test_a_value_defined_twice(self) -> None:
-        with pytest.raises(EspdlError, match=r"'y' is defined twice|malformed"):
+        with pytest.raises(EspdlError, match=r"'y' is (defined twice|redeclared)"):
             load_network(network([op("Relu", "x", "y"), op("Tanh", "x", "y")], X))
 
     def test_a_circle(self) -> None:

@@ -48,7 +48,7 @@ class FloatRun:
         results = {name: np.asarray(feeds[name]) for name in self.names if name in feeds}
         if self._computed:
             try:
-                arrays = self._session.run(self._computed, dict(feeds))
+                arrays = self._session.run(self._computed, {name: np.asarray(array) for name, array in feeds.items()})
             except Exception as error:  # as above
                 raise EspdlError("ONNX Runtime failed on the float network", why=_first_line(error)) from None
             results.update(zip(self._computed, arrays, strict=True))

@@ -48,6 +48,19 @@ def ensure_headroom(graph: QuantGraph) -> None:
             )
 
 
+def avoid_overflow(graph: QuantGraph) -> None:
+    """Lets operators run in float whose 8-bit form overflows on the numbers that calibration met."""
+    for node in graph.nodes():
+        name, largest = node.name or "", module_of(node).quantization.largest_exponent
+        info = graph.input_info(node, 0)
+        if largest is not None and info is not None and info.bits == 8 and info.exponent > largest:
+            graph.warnings.append(
+                f"{node.op_type} {name!r} runs in float: of inputs with exponent {info.exponent} its 8-bit form overflows"
+            )
+            graph.bits[name], graph.platforms[name] = 0, "FP32"
+            del graph.consumed[name, 0]
+
+
 def _fit(graph: QuantGraph, node: ir.Node) -> bool:
     rules = module_of(node).quantization
     if not (rules.computing or rules.multiplies):

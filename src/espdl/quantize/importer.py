@@ -132,14 +132,19 @@ def _from_proto(proto: onnx.ModelProto, directory: Path | None = None) -> ir.Mod
     try:
         model = ir.from_proto(proto)
     except Exception as error:  # whatever a malformed record makes the library raise
-        raise EspdlError(
-            "the ONNX file is malformed", why=str(error).strip().splitlines()[0] if str(error).strip() else ""
-        ) from None
+        raise EspdlError("the ONNX file is malformed", why=_innermost(error)) from None
     finally:
         logger.setLevel(level)
     if directory is not None:
         ir.external_data.set_base_dir(model.graph, directory)
     return model
+
+
+def _innermost(error: BaseException) -> str:
+    """The first line of what was raised first: the library wraps an error once for every level it was in."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def _check_external(proto: onnx.ModelProto, path: Path) -> None:
@@ -248,7 +253,9 @@ def _check_tensor(tensor: ir.TensorProtocol, reader: ir.Node, where: str) -> Non
 
 
 def _check_result(model: ir.Model) -> None:
-    """What must hold after folding: numbers in every constant that a node reads, a known shape wherever the operator is known."""
+    """What must hold after folding: inputs, numbers in every constant that a node reads, a known shape wherever the operator is known."""
+    if not model.graph.inputs:
+        raise EspdlError("the network has no inputs", why="its outputs are constants")
     for value in model.graph.initializers.values():
         reader = next(iter(value.consumers()), None)
         if reader is not None and value.const_value is not None:

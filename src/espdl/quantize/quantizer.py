@@ -11,7 +11,7 @@ from espdl.quantize.assign import assign
 from espdl.quantize.calibrate import calibrate
 from espdl.quantize.dataloader import Sample
 from espdl.quantize.graph import QuantGraph
-from espdl.quantize.headroom import ensure_headroom
+from espdl.quantize.headroom import avoid_overflow, ensure_headroom
 from espdl.quantize.modify import modify_exponents
 from espdl.quantize.parameters import calibrate_parameters, set_bias_exponents
 from espdl.quantize.platform import TargetPlatform
@@ -42,5 +42,6 @@ def quantize_graph(
     if setting.quant_config_modify:
         modify_exponents(graph, setting.quant_config_modify_setting.custom_config)
     ensure_headroom(graph)
+    avoid_overflow(graph)
     set_bias_exponents(graph)
     return graph

@@ -106,6 +106,7 @@ class Quantization:
         multiplies: the result is a product of the first two inputs, shifted: its exponent is at least the sum of theirs. Holds for
             every ``computing`` operator, too.
         inputs_like_first: constant inputs given in the exponent of input 0 (limits of Clip, filling of Pad).
+        largest_exponent: of an 8-bit input 0; with a larger one the operator may overflow, and runs in float instead.
         prefers_float: runs in float unless a width is asked for; its results need more digits than integers hold.
         refusal: why networks with the operator cannot be quantized though files with it run; empty where they can.
     """
@@ -119,6 +120,7 @@ class Quantization:
     table: bool = False
     multiplies: bool = False
     inputs_like_first: frozenset[int] = frozenset()
+    largest_exponent: int | None = None
     prefers_float: bool = False
     refusal: str = ""
 

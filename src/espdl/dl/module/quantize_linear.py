@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from espdl.dl.module.assign import Assignment
 from espdl.dl.module.checks import input_shape
-from espdl.dl.module.contract import Layout, LayoutRule
+from espdl.dl.module.contract import INTEGER_AND_FLOAT, Contract, Layout, LayoutRule, Limit
 from espdl.dtypes import Inplace
 
 
@@ -16,6 +16,10 @@ class QuantizeLinear(Assignment, op_type=("QuantizeLinear", "DequantizeLinear", 
     """Another type or exponent for the same values. Those of the tensors count; inputs 1 and 2 (scale, zero point) are not read."""
 
     default_inplace = Inplace.CHANGED_BUFFER
+    contract = Contract(
+        INTEGER_AND_FLOAT,
+        limits=(Limit("only quantization adds this node", lambda facts: False, "export the network before it is quantized"),),
+    )
     layout = LayoutRule(Layout.FOLLOWS_INPUT)
 
     def get_output_shape(self, input_shapes: list[list[int]]) -> list[list[int]]:

@@ -34,7 +34,7 @@ class Softmax(Module, op_type="Softmax"):
     overflow, as on the chip. 16-bit and float32 inputs have their maximum subtracted first.
     """
 
-    quantization = Quantization(float_outputs=frozenset({0}))
+    quantization = Quantization(float_outputs=frozenset({0}), largest_exponent=-1)
     layout = LayoutRule(Layout.AXES, axis_attributes=("axis",))
     is_logarithm: ClassVar[bool] = False
 
