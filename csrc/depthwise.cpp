@@ -1,7 +1,5 @@
 // Depthwise convolution: output channel n reads input channel n.
 #include <algorithm>
-#include <cmath>
-#include <cstdlib>
 #include <cstring>
 
 #include "lookup.hpp"
@@ -21,7 +19,7 @@ struct DepthwisePlan {
   bool wide;                                // sums of 64 bits
   Aligned<std::uint8_t> weights;            // for DepthwiseRow
   FinishTable finish;
-  Aligned<std::int64_t> wide_offset, wide_shift, wide_mask;  // of two planes
+  WideFinishTable wide_finish;              // of two planes
   std::unique_ptr<Requantizer> requantizer;  // for sums
 };
 
@@ -53,10 +51,7 @@ void pack_rows(DepthwisePlan& plan) {
 int word_planes(const Filter& f, const MacIsa& isa) {
   if (isa.depthwise_words[0] == nullptr || f.narrow_inputs || f.narrow_outputs || f.taps() > 500) return 0;
   if (f.finishes_in_32_bits()) return 1;
-  for (std::size_t n = 0; n < f.outputs; ++n) {
-    if (f.shift[n] < 0 || f.shift[n] > 60 || std::abs(static_cast<double>(f.bias[n])) > 0x1p60) return 0;
-  }
-  return 2;
+  return WideFinishTable::fits(f) ? 2 : 0;
 }
 
 void pack_words(DepthwisePlan& plan) {
@@ -65,10 +60,7 @@ void pack_words(DepthwisePlan& plan) {
   const auto planes = static_cast<std::size_t>(plan.planes);
   plan.weights.assign(blocks * pairs * planes * 128, 0);
   plan.finish.resize(blocks * kWordBlock);
-  plan.finish.low = f.relu ? 0 : -32768;
-  plan.wide_offset.assign(planes == 2 ? blocks * kWordBlock : 0, 0);
-  plan.wide_shift = plan.wide_offset;
-  plan.wide_mask.assign(plan.wide_offset.size(), -1);
+  plan.wide_finish.resize(blocks * kWordBlock);
   for (std::size_t block = 0; block < blocks; ++block) {
     for (int v = 0; v < 2; ++v) {
       for (int lane = 0; lane < 16; ++lane) {
@@ -86,12 +78,9 @@ void pack_words(DepthwisePlan& plan) {
         const std::size_t entry = block * kWordBlock + v * 16 + lane;
         if (planes == 1) {
           plan.finish.set(entry, f, n, 0);
-          continue;
+        } else {
+          plan.wide_finish.set(entry, f, n);
         }
-        const std::int64_t right = f.shift[n];
-        plan.wide_offset[entry] = f.bias[n] + (right > 0 ? std::int64_t{1} << (right - 1) : 0);
-        plan.wide_shift[entry] = right;
-        plan.wide_mask[entry] = f.half_even && right > 0 ? (std::int64_t{1} << right) - 1 : -1;
       }
     }
   }
@@ -209,7 +198,7 @@ class DepthwiseStep : public Step {
     if (plan.planes == 1) {
       work.finish = plan.finish.at(0);
     } else {
-      work.wide = {plan.wide_offset.data(), plan.wide_shift.data(), plan.wide_mask.data(), plan.finish.low};
+      work.wide = plan.wide_finish.at(0);
     }
     plan.isa->depthwise_words[plan.planes - 1](work);
   }

@@ -183,6 +183,17 @@ inline __m512i finish_wide(__m512i ones, __m512i many, const WideFinish& f, std:
   return _mm512_inserti64x4(_mm512_castsi256_si512(done[0]), done[1], 1);
 }
 
+inline void finish_pair(const std::int32_t* ones, const std::int32_t* many, std::size_t rows, std::size_t channels, const WideFinish& f,
+                        std::int16_t* out, std::size_t out_stride) {
+  for (std::size_t row = 0; row < rows; ++row, ones += channels, many += channels, out += out_stride) {
+    for (std::size_t n = 0; n < channels; n += 16) {
+      const __mmask16 kept = channels - n >= 16 ? 0xffff : static_cast<__mmask16>((1u << (channels - n)) - 1);
+      const __m512i done = finish_wide(_mm512_loadu_si512(ones + n), _mm512_loadu_si512(many + n), f, n);
+      _mm256_mask_storeu_epi16(out + n, kept, _mm512_cvtsepi32_epi16(done));
+    }
+  }
+}
+
 template <class V, int planes>
 void depthwise_words(const DepthwiseWords& d) {
   const std::size_t c = d.channels;
@@ -237,6 +248,7 @@ template <class V>
 constexpr MacIsa wide_functions(Isa isa) {
   MacIsa table = common_functions<V>(isa);
   table.vectors = 4;
+  table.finish_pair = &finish_pair;
   table.depthwise_words[0] = &depthwise_words<V, 1>;
   table.depthwise_words[1] = &depthwise_words<V, 2>;
   table.rows[1] = table.rows[2] = 12;

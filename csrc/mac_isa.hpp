@@ -149,6 +149,9 @@ struct MacIsa {
   void (*guard)(const GuardedRows&);
   // total[i] = sums[i] * 2**left_shift where it is the first, else that added to it.
   void (*accumulate)(const std::int32_t* sums, std::size_t size, int left_shift, bool is_first, std::int64_t* total);
+  // Sums of two parts, the second of which counts 256, to int16; null: by accumulate. Reads up to 15 sums beyond the last of the last row.
+  void (*finish_pair)(const std::int32_t* ones, const std::int32_t* many, std::size_t rows, std::size_t channels, const WideFinish& finish,
+                      std::int16_t* out, std::size_t out_stride);
   // Multiply-accumulates of one instruction after another on registers, as many as it returns: what the CPU can do at most.
   double (*dots)(std::size_t rounds);
   // Copies bytes, flipping the highest bit of each: int8 to bytes plus 128.
