@@ -38,6 +38,8 @@ struct Plan {
   std::size_t group_taps, groups, taps, outputs;
   std::vector<Part> parts;
   std::vector<Requantizer> requantizers;     // for Store::sums: of all outputs; where sums are wide, one for each panel
+  bool is_pair = false;                      // two parts, finished together by `wide_finish`, whose lanes are the outputs
+  WideFinishTable wide_finish;
   std::unique_ptr<GuardTables> guard;        // where sums may leave saturating accumulators; then Store::sums
   bool narrow_inputs, narrow_outputs;
 
@@ -183,6 +185,14 @@ std::shared_ptr<const Plan> make_plan(const Filter& filter, const MacIsa& isa) {
   }
   for (Part& part : plan->parts) pack_part(filter, *plan, part, split);
   if (plan->store != Store::sums) return plan;
+  const auto& parts = plan->parts;
+  plan->is_pair = isa.finish_pair != nullptr && parts.size() == 2 && parts[0].left_shift == 0 && parts[1].left_shift == 8 &&
+                  !filter.narrow_outputs && WideFinishTable::fits(filter);
+  if (plan->is_pair) {
+    plan->wide_finish.resize(filter.outputs + 16);
+    for (std::size_t n = 0; n < filter.outputs; ++n) plan->wide_finish.set(n, filter, n);
+    return plan;
+  }
   const auto add_requantizer = [&](std::size_t first, std::size_t count) {
     const auto slice = [&](const std::vector<std::int64_t>& all) {
       return std::vector<std::int64_t>(all.begin() + static_cast<std::ptrdiff_t>(first), all.begin() + static_cast<std::ptrdiff_t>(first + count));
@@ -239,6 +249,8 @@ class DenseStep : public Step {
     const std::size_t begin = panels * side / sides, end = panels * (side + 1) / sides;
     if (plan_->store != Store::sums) {
       finished_block(first, count, begin, end);
+    } else if (plan_->is_pair) {
+      pair_block(first, count, begin, end);
     } else if (plan_->is_wide()) {
       wide_block(first, count, begin, end);
     } else {
@@ -281,6 +293,23 @@ class DenseStep : public Step {
       if (table_ != nullptr) look_up(first, count, 0, plan.outputs);
     } else {
       plan.requantizers.front().run(sums, reinterpret_cast<std::int16_t*>(output(first)), count);
+    }
+  }
+
+  // Sums of weights that are split in two, panel by panel.
+  void pair_block(std::size_t first, std::size_t count, std::size_t begin, std::size_t end) const {
+    const Plan& plan = *plan_;
+    const std::size_t most = count * static_cast<std::size_t>(plan.isa->vectors * plan.isa->lanes);
+    auto* inputs = reinterpret_cast<std::uint8_t*>(scratch(panel_bytes(count) + 2 * most * 4));
+    auto* ones = reinterpret_cast<std::int32_t*>(inputs + panel_bytes(count));
+    auto* many = ones + most;
+    plan.gather()(geometry_, x_, first, count, inputs, stride_);
+    for (std::size_t p = begin; p < end; ++p) {
+      const Panel& panel = plan.parts[0].panels[p];
+      multiply(plan.parts[0], panel, inputs, count, ones, panel.channels, 4);
+      multiply(plan.parts[1], plan.parts[1].panels[p], inputs, count, many, panel.channels, 4);
+      auto* out = reinterpret_cast<std::int16_t*>(output(first)) + panel.first;
+      plan.isa->finish_pair(ones, many, count, panel.channels, plan.wide_finish.at(panel.first), out, plan.outputs);
     }
   }
 

@@ -14,10 +14,12 @@ constexpr std::size_t kBlock = 64;  // channels of DepthwiseRow
 struct DepthwisePlan {
   const MacIsa* isa;
   Filter filter;                            // without its weights where they are packed
-  bool by_rows;                             // DepthwiseRow, else sums
+  bool by_rows;                             // DepthwiseRow
+  int planes;                               // of DepthwiseWords; 0 for other ways
   bool wide;                                // sums of 64 bits
   Aligned<std::uint8_t> weights;            // for DepthwiseRow
   FinishTable finish;
+  WideFinishTable wide_finish;              // of two planes
   std::unique_ptr<Requantizer> requantizer;  // for sums
 };
 
@@ -45,6 +47,45 @@ void pack_rows(DepthwisePlan& plan) {
   }
 }
 
+// Planes that DepthwiseWords needs for the filter; 0 where it cannot do it.
+int word_planes(const Filter& f, const MacIsa& isa) {
+  if (isa.depthwise_words[0] == nullptr || f.narrow_inputs || f.narrow_outputs || f.taps() > 500) return 0;
+  if (f.finishes_in_32_bits()) return 1;
+  return WideFinishTable::fits(f) ? 2 : 0;
+}
+
+void pack_words(DepthwisePlan& plan) {
+  const Filter& f = plan.filter;
+  const std::size_t taps = f.taps(), pairs = divide_up(taps, 2), blocks = divide_up(f.outputs, kWordBlock);
+  const auto planes = static_cast<std::size_t>(plan.planes);
+  plan.weights.assign(blocks * pairs * planes * 128, 0);
+  plan.finish.resize(blocks * kWordBlock);
+  plan.wide_finish.resize(blocks * kWordBlock);
+  for (std::size_t block = 0; block < blocks; ++block) {
+    for (int v = 0; v < 2; ++v) {
+      for (int lane = 0; lane < 16; ++lane) {
+        const std::size_t n = block * kWordBlock + static_cast<std::size_t>(word_order(v, lane));
+        if (n >= f.outputs) continue;
+        for (std::size_t tap = 0; tap < taps; ++tap) {
+          const int weight = f.weights[tap * f.outputs + n];
+          const int low = static_cast<std::int8_t>(weight & 0xff);
+          for (std::size_t plane = 0; plane < planes; ++plane) {
+            const auto part = static_cast<std::int16_t>(planes == 1 ? weight : plane == 0 ? low : (weight - low) / 256);
+            std::uint8_t* group = &plan.weights[(((block * pairs + tap / 2) * planes + plane) * 2 + v) * 64 + lane * 4];
+            std::memcpy(group + tap % 2 * 2, &part, 2);
+          }
+        }
+        const std::size_t entry = block * kWordBlock + v * 16 + lane;
+        if (planes == 1) {
+          plan.finish.set(entry, f, n, 0);
+        } else {
+          plan.wide_finish.set(entry, f, n);
+        }
+      }
+    }
+  }
+}
+
 std::shared_ptr<const DepthwisePlan> make_plan(const Filter& filter, const MacIsa& isa) {
   auto plan = std::make_shared<DepthwisePlan>();
   plan->isa = &isa;
@@ -52,8 +93,12 @@ std::shared_ptr<const DepthwisePlan> make_plan(const Filter& filter, const MacIs
   plan->by_rows = isa.depthwise_row != nullptr && filter.height <= 4 && filter.narrow_inputs && filter.narrow_weights &&
                   filter.narrow_outputs && filter.finishes_in_32_bits();
   plan->wide = filter.bound() >= 0x1p31;
+  plan->planes = word_planes(filter, isa);
   if (plan->by_rows) {
     pack_rows(*plan);
+    plan->filter.weights.clear();
+  } else if (plan->planes > 0) {
+    pack_words(*plan);
     plan->filter.weights.clear();
   } else {
     plan->requantizer = std::make_unique<Requantizer>(filter.bias, filter.shift, filter.outputs, filter.half_even, filter.relu, filter.bound());
@@ -69,8 +114,8 @@ class DepthwiseStep : public Step {
     columns_ = (g_.out_width - 1) * g_.stride_x + (g_.kernel_width - 1) * g_.dilation_x + 1;
     row_bytes_ = round_up(columns_ * g_.channels * element_ + kBlock * 2, 64);
     span_ = (g_.kernel_height - 1) * g_.dilation_y + 1;
-    pointer_bytes_ = round_up(g_.kernel_height * sizeof(void*), 64);
-    sum_bytes_ = plan_->by_rows ? 0 : g_.out_width * g_.channels * (plan_->wide ? 8 : 4);
+    pointer_bytes_ = round_up((g_.kernel_height + g_.kernel_height * g_.kernel_width + 1) * sizeof(void*), 64);
+    sum_bytes_ = plan_->by_rows || plan_->planes > 0 ? 0 : g_.out_width * g_.channels * (plan_->wide ? 8 : 4);
     nanoseconds_ = static_cast<double>(g_.out_height * g_.out_width) * g_.channels * plan_->filter.taps() / (kMacsPerNanosecond / 4);
   }
 
@@ -98,6 +143,8 @@ class DepthwiseStep : public Step {
       std::byte* out = out_ + oy * line * (plan.filter.narrow_outputs ? 1 : 2);
       if (plan.by_rows) {
         by_rows(rows, out);
+      } else if (plan.planes > 0) {
+        by_words(rows, reinterpret_cast<const std::int16_t**>(rows + g_.kernel_height), reinterpret_cast<std::int16_t*>(out));
       } else {
         by_sums(rows, sums, out);
       }
@@ -133,6 +180,27 @@ class DepthwiseStep : public Step {
                      plan.finish.at(0), reinterpret_cast<std::int8_t*>(out)};
     for (std::size_t ky = 0; ky < 4; ++ky) row.rows[ky] = static_cast<const std::uint8_t*>(rows[ky < g_.kernel_height ? ky : 0]);
     plan.isa->depthwise_row(row);
+  }
+
+  void by_words(const void* const* rows, const std::int16_t** taps, std::int16_t* out) const {
+    const DepthwisePlan& plan = *plan_;
+    std::size_t count = 0;
+    for (std::size_t ky = 0; ky < g_.kernel_height; ++ky) {
+      for (std::size_t kx = 0; kx < g_.kernel_width; ++kx) {
+        taps[count++] = static_cast<const std::int16_t*>(rows[ky]) + kx * g_.dilation_x * g_.channels;
+      }
+    }
+    if (count % 2 == 1) {
+      taps[count] = taps[count - 1];  // its weight is 0
+      ++count;
+    }
+    DepthwiseWords work{taps, count / 2, g_.channels, g_.out_width, g_.stride_x, plan.weights.data(), {}, {}, out};
+    if (plan.planes == 1) {
+      work.finish = plan.finish.at(0);
+    } else {
+      work.wide = plan.wide_finish.at(0);
+    }
+    plan.isa->depthwise_words[plan.planes - 1](work);
   }
 
   void by_sums(const void* const* rows, std::byte* sums, std::byte* out) const {

@@ -44,4 +44,25 @@ void FinishTable::set(std::size_t lane, const Filter& filter, std::size_t output
   low = filter.relu ? 0 : filter.narrow_outputs ? -128 : -32768;
 }
 
+bool WideFinishTable::fits(const Filter& filter) {
+  for (std::size_t n = 0; n < filter.outputs; ++n) {
+    if (filter.shift[n] < 0 || filter.shift[n] > 60 || std::abs(static_cast<double>(filter.bias[n])) > 0x1p60) return false;
+  }
+  return filter.bound() < 0x1p60;
+}
+
+void WideFinishTable::resize(std::size_t lanes) {
+  offset.assign(lanes, 0);
+  shift.assign(lanes, 0);
+  mask.assign(lanes, -1);
+}
+
+void WideFinishTable::set(std::size_t lane, const Filter& filter, std::size_t output) {
+  const std::int64_t right = filter.shift[output];
+  offset[lane] = filter.bias[output] + (right > 0 ? std::int64_t{1} << (right - 1) : 0);
+  shift[lane] = right;
+  mask[lane] = filter.half_even && right > 0 ? (std::int64_t{1} << right) - 1 : -1;
+  low = filter.relu ? 0 : filter.narrow_outputs ? -128 : -32768;
+}
+
 }  // namespace espdl

@@ -47,6 +47,17 @@ struct FinishTable {
   Finish at(std::size_t lane) const { return {&offset[lane], &shift[lane], &mask[lane], low}; }
 };
 
+// The same in 64 bits. `fits`: whether every bias and shift is one that these vectors can hold.
+struct WideFinishTable {
+  Aligned<std::int64_t> offset, shift, mask;
+  std::int64_t low = 0;
+
+  static bool fits(const Filter& filter);
+  void resize(std::size_t lanes);
+  void set(std::size_t lane, const Filter& filter, std::size_t output);
+  WideFinish at(std::size_t lane) const { return {&offset[lane], &shift[lane], &mask[lane], low}; }
+};
+
 class Mac {
  public:
   virtual ~Mac() = default;

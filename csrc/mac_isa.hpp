@@ -77,6 +77,25 @@ struct DepthwiseRow {
   std::int8_t* out;
 };
 
+// One row of outputs of a depthwise operator over int16, from rows that hold their borders. Weights beyond 32-bit sums are split into two
+// planes, the first of which counts 1 and the second 256; then the parameters are 64 bits wide.
+inline constexpr std::size_t kWordBlock = 32;
+struct WideFinish {
+  const std::int64_t *offset, *shift, *mask;  // [blocks][2][16]; see Finish
+  std::int64_t low;
+};
+struct DepthwiseWords {
+  const std::int16_t* const* taps;   // of each weight: where it reads the first channel for the first output; an even number
+  std::size_t pairs;                 // of taps
+  std::size_t channels, columns, stride;
+  const std::uint8_t* weights;       // [blocks][pairs][planes][2][16] groups of the pair's two weights
+  Finish finish;                     // one plane: [blocks][2][16]
+  WideFinish wide;                   // two planes
+  std::int16_t* out;
+};
+// Channel of the block, of a lane of the first or second vector.
+inline constexpr int word_order(int vector, int lane) { return 8 * (lane / 4) + 4 * vector + lane % 4; }
+
 // Sums of one row of outputs of any depthwise operator, weights [kernel_height * kernel_width][channels].
 struct DepthwiseSums {
   const void* const* rows;       // of the filter's rows, with their borders
@@ -123,12 +142,16 @@ struct MacIsa {
   GatherFunction gather_widened; // int8 to int16
   GatherFunction gather_words;   // int16
   void (*depthwise_row)(const DepthwiseRow&);   // null: by sums
+  void (*depthwise_words[2])(const DepthwiseWords&);  // of one and of two planes; null: by sums
   void (*depthwise_sums8)(const DepthwiseSums&);      // int8 inputs, int32 sums
   void (*depthwise_sums16)(const DepthwiseSums&);     // int16 inputs, int32 sums
   void (*depthwise_sums16_wide)(const DepthwiseSums&);  // int16 inputs, int64 sums
   void (*guard)(const GuardedRows&);
   // total[i] = sums[i] * 2**left_shift where it is the first, else that added to it.
   void (*accumulate)(const std::int32_t* sums, std::size_t size, int left_shift, bool is_first, std::int64_t* total);
+  // Sums of two parts, the second of which counts 256, to int16; null: by accumulate. Reads up to 15 sums beyond the last of the last row.
+  void (*finish_pair)(const std::int32_t* ones, const std::int32_t* many, std::size_t rows, std::size_t channels, const WideFinish& finish,
+                      std::int16_t* out, std::size_t out_stride);
   // Multiply-accumulates of one instruction after another on registers, as many as it returns: what the CPU can do at most.
   double (*dots)(std::size_t rounds);
   // Copies bytes, flipping the highest bit of each: int8 to bytes plus 128.
