@@ -25,6 +25,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from espdl.api import espdl_quantize_onnx
 from espdl.dl import Model
 from espdl.dl.base import _native
+from espdl.dtypes import RuntimeMode
 
 NETWORKS: dict[str, tuple[Callable[[int], onnx.ModelProto], int]] = {
     "MobileNetV2-1.0-224": (mobilenet_v2, 224),
@@ -92,7 +93,7 @@ def espdl_run(folder: Path, source: Path, size: int, target: str, arithmetic: st
             export_config=False,
         )
     model = Model(path, arithmetic=arithmetic, backend="native")
-    return model.run
+    return lambda: model.run(mode=RuntimeMode.MULTI_CORE)
 
 
 def minima(runs: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:

@@ -367,8 +367,8 @@ class DenseStep : public Step {
   // Outputs [from, to) of some positions through the table.
   void look_up(std::size_t first, std::size_t count, std::size_t from, std::size_t to) const {
     auto* out = reinterpret_cast<std::int8_t*>(output(first));
-    if (to - from == plan_->outputs) return plan_->isa->lookup(table_, out, count * plan_->outputs);
-    for (std::size_t row = 0; row < count; ++row) plan_->isa->lookup(table_, out + row * plan_->outputs + from, to - from);
+    if (to - from == plan_->outputs) return lookup8(table_, out, out, count * plan_->outputs);
+    for (std::size_t row = 0; row < count; ++row, out += plan_->outputs) lookup8(table_, out + from, out + from, to - from);
   }
 
   std::shared_ptr<const Plan> plan_;

@@ -281,10 +281,6 @@ void flip_bytes(const void* source, std::uint8_t* target, std::size_t size) {
   gather_copy<V, Flipped>(static_cast<const std::int8_t*>(source), target, size);
 }
 
-inline void lookup_plain(const std::int8_t* table, std::int8_t* values, std::size_t size) {
-  for (std::size_t i = 0; i < size; ++i) values[i] = table[values[i] + 128];
-}
-
 // What is the same for every instruction set.
 template <class V>
 constexpr MacIsa common_functions(Isa isa) {
@@ -302,6 +298,5 @@ constexpr MacIsa common_functions(Isa isa) {
   table.accumulate = &accumulate;
   table.dots = &dots<V, false, 12>;
   table.flip = &flip_bytes<V>;
-  table.lookup = &lookup_plain;
   return table;
 }

@@ -156,8 +156,6 @@ struct MacIsa {
   double (*dots)(std::size_t rounds);
   // Copies bytes, flipping the highest bit of each: int8 to bytes plus 128.
   void (*flip)(const void* source, std::uint8_t* target, std::size_t size);
-  // target[i] = table[target[i] + 128]
-  void (*lookup)(const std::int8_t* table, std::int8_t* values, std::size_t size);
 };
 
 extern const MacIsa kMacBaseline;
