@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -39,7 +40,7 @@ MERGED_RANK = Limit(
 )
 
 
-class Binary(Module):
+class Binary(Module, ABC):
     """An element-wise operator on two inputs with NumPy's broadcasting. A subclass says :meth:`integer_step` and :meth:`float_forward`."""
 
     contract: ClassVar[Contract] = Contract(INTEGER_AND_FLOAT, limits=(MERGED_RANK,))
@@ -79,6 +80,6 @@ class Binary(Module):
 
         return step
 
+    @abstractmethod
     def integer_step(self, first: TensorBase, second: TensorBase, target: TensorBase, machine: Machine) -> Step:
         """The step for int8 and int16."""
-        raise NotImplementedError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,7 +17,7 @@ from espdl.errors import EspdlError
 from espdl.tensor import TensorBase
 
 
-class _Rearrangement(Module):
+class _Rearrangement(Module, ABC):
     """One reshape, one transpose, one reshape."""
 
     quantization = Quantization(passive=True)
@@ -27,9 +28,9 @@ class _Rearrangement(Module):
         if self.block < 1:
             raise EspdlError(f"blocksize {self.block}", why="it must be at least 1")
 
+    @abstractmethod
     def _split(self, shape: Sequence[int]) -> tuple[list[int], list[int]]:
         """The shape with the axes to be moved apart, and their new order."""
-        raise NotImplementedError
 
     def float_forward(self, x: NDArray[Any]) -> NDArray[Any]:  # type: ignore[override]
         apart, order = self._split(x.shape)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -69,7 +70,7 @@ _WINDOW_LIMITS = (
 )
 
 
-class _Pool(Module):
+class _Pool(Module, ABC):
     layout: ClassVar[LayoutRule] = LayoutRule(Layout.CHANNELS_LAST)
     types: ClassVar[tuple[DType, ...]] = NUMBER_TYPES
 
@@ -87,8 +88,9 @@ class _Pool(Module):
             raise EspdlError(f"the kernel is larger than its padded input of shape {source}")
         return [[1, *spatial, source[-1]]]
 
+    @abstractmethod
     def _axes(self, shape: Sequence[int]) -> list[WindowAxis]:
-        raise NotImplementedError
+        """How the window moves along each spatial axis of an input of that shape."""
 
     def bind(self, inputs: Sequence[TensorBase | None], outputs: Sequence[TensorBase], machine: Machine) -> Step:
         source, target = given(inputs, 0, "input"), outputs[0]
@@ -98,8 +100,9 @@ class _Pool(Module):
         self.get_output_shape([list(source.shape)])
         return self._step(source, target, dtype, machine)
 
+    @abstractmethod
     def _step(self, source: TensorBase, target: TensorBase, dtype: DType, machine: Machine) -> Step:
-        raise NotImplementedError
+        """The step for tensors of that type."""
 
 
 class _Window(_Pool):

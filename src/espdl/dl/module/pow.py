@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Any
 
 import numpy as np
@@ -20,9 +21,9 @@ from espdl.tensor import TensorBase
 class _RealBinary(Binary):
     """On integers ``sat(round(fl32(F(a * 2**ea, b * 2**eb) * 2**-eo)))`` (runtime spec 3.1)."""
 
+    @abstractmethod
     def _real(self, a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
         """F in binary32, as the integer form uses it."""
-        raise NotImplementedError
 
     def integer_step(self, first: TensorBase, second: TensorBase, target: TensorBase, machine: Machine) -> Step:
         exponents = [tensor_exponent(tensor) for tensor in (first, second, target)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from math import prod
 from typing import Any, ClassVar
@@ -68,7 +69,7 @@ CONTRACT = Contract(
 )
 
 
-class _Reduce(Module):
+class _Reduce(Module, ABC):
     """Constant input 1: the axes, all when it is missing; attribute ``keepdims`` (1).
 
     Subclasses compute on rows: [outputs, reduced elements], each row in the order of memory.
@@ -127,23 +128,13 @@ class _Reduce(Module):
 
         return step
 
+    @abstractmethod
     def _integer_step(self, source: TensorBase, target: TensorBase, machine: Machine) -> Step:
-        exponents, rounding = (tensor_exponent(source), tensor_exponent(target)), machine.chip.rounding
+        """The step for int8 and int16."""
 
-        def step() -> None:
-            with np.errstate(all="ignore"):
-                result = self._integer(self._rows(source.data), *exponents, rounding)
-            target.data[...] = result.reshape(target.data.shape)
-
-        return step
-
+    @abstractmethod
     def _float(self, rows: NDArray[Any]) -> NDArray[Any]:
         """Float32 rows [R, K] to [R]."""
-        raise NotImplementedError
-
-    def _integer(self, rows: NDArray[Any], input_exponent: int, output_exponent: int, rounding: Rounding) -> NDArray[Any]:
-        """Raw rows [R, K], int8 or int16, to the same type [R]."""
-        raise NotImplementedError
 
 
 def _accumulate(rows: NDArray[Any], values: NDArray[Any]) -> NDArray[Any]:
@@ -155,13 +146,32 @@ def _accumulator(rows: NDArray[Any]) -> np.dtype:
     return np.dtype(np.int32 if rows.dtype == np.int8 else np.int64)
 
 
-class _ShiftedSum(_Reduce):
+class _ByRows(_Reduce):
+    """Reduces raw rows to raw results."""
+
+    def _integer_step(self, source: TensorBase, target: TensorBase, machine: Machine) -> Step:
+        exponents, rounding = (tensor_exponent(source), tensor_exponent(target)), machine.chip.rounding
+
+        def step() -> None:
+            with np.errstate(all="ignore"):
+                result = self._integer(self._rows(source.data), *exponents, rounding)
+            target.data[...] = result.reshape(target.data.shape)
+
+        return step
+
+    @abstractmethod
+    def _integer(self, rows: NDArray[Any], input_exponent: int, output_exponent: int, rounding: Rounding) -> NDArray[Any]:
+        """Raw rows [R, K], int8 or int16, to the same type [R]."""
+
+
+class _ShiftedSum(_ByRows):
     """A sum of ``x``, ``|x|`` or ``x * x``, shifted to the output's exponent with the chip's rounding."""
 
     power: ClassVar[int] = 1
 
+    @abstractmethod
     def _terms(self, rows: NDArray[Any]) -> NDArray[Any]:
-        raise NotImplementedError
+        """What is added up, [R, K]."""
 
     def _float(self, rows: NDArray[Any]) -> NDArray[Any]:
         return sequential_sum(self._terms(rows), rows.dtype)
@@ -206,7 +216,7 @@ class ReduceMean(_Reduce, op_type="ReduceMean"):
         return machine.kernels.mean_step(source.data, target.data, axes, *exponents, machine.chip.rounding)
 
 
-class ReduceL2(_Reduce, op_type="ReduceL2"):
+class ReduceL2(_ByRows, op_type="ReduceL2"):
     """Root of the sum of squares, by the chip's Newton iteration."""
 
     def _float(self, rows: NDArray[Any]) -> NDArray[Any]:
@@ -218,7 +228,7 @@ class ReduceL2(_Reduce, op_type="ReduceL2"):
         return quantize(root, output_exponent, rows.dtype, rounding)
 
 
-class _Extremum(_Reduce):
+class _Extremum(_ByRows):
     """Of raw integers: exponents are not looked at."""
 
     quantization = Quantization(float_inputs=frozenset({1}), passive=True)
@@ -244,7 +254,7 @@ class ReduceMin(_Extremum, op_type="ReduceMin"):
     operation = np.minimum
 
 
-class ReduceProd(_Reduce, op_type="ReduceProd"):
+class ReduceProd(_ByRows, op_type="ReduceProd"):
     """Product of the real values: in binary32 for int8, in binary64 for int16."""
 
     def _float(self, rows: NDArray[Any]) -> NDArray[Any]:
@@ -259,7 +269,7 @@ class ReduceProd(_Reduce, op_type="ReduceProd"):
         return result
 
 
-class ReduceLogSum(_Reduce, op_type="ReduceLogSum"):
+class ReduceLogSum(_ByRows, op_type="ReduceLogSum"):
     """Logarithm of the sum. On integers a sum of 0 gives the lowest value; what a chip makes of a negative one is undefined, here 0."""
 
     def _float(self, rows: NDArray[Any]) -> NDArray[Any]:
@@ -270,7 +280,7 @@ class ReduceLogSum(_Reduce, op_type="ReduceLogSum"):
         return quantize(log(total), output_exponent, rows.dtype, rounding)
 
 
-class ReduceLogSumExp(_Reduce, op_type="ReduceLogSumExp"):
+class ReduceLogSumExp(_ByRows, op_type="ReduceLogSumExp"):
     """Logarithm of the sum of exponentials; the maximum is not subtracted first."""
 
     def _float(self, rows: NDArray[Any]) -> NDArray[Any]:
