@@ -59,6 +59,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: without the program's name; those of the process when None.
     """
     debug = os.environ.get("ESPDL_DEBUG", "") not in ("", "0")
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # the shell has closed it
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))
     with warnings.catch_warnings():
         if not debug:
             warnings.showwarning = lambda message, *_: _say(f"note: {message}")
