@@ -161,8 +161,8 @@ CHIPS: dict[str, Chip] = {
 }
 
 
-LARGEST_MEMORY = 64 << 20
-"""Bytes that no chip has: a file that asks for more is damaged, and must not make this machine reserve them."""
+LARGEST_MEMORY = 32 << 20
+"""Bytes of the largest PSRAM that chips address: a file that asks for more is damaged and must not make this machine reserve them."""
 
 DEFAULT_TARGET = "esp32p4"
 """The target of functions that are called without one."""

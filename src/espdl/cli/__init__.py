@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     debug = os.environ.get("ESPDL_DEBUG", "") not in ("", "0")
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # the shell has closed it
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115  # it lives as long as the process
     with warnings.catch_warnings():
         if not debug:
             warnings.showwarning = lambda message, *_: _say(f"note: {message}")
