@@ -38,3 +38,27 @@ def test_rearranged_before_it_is_aligned(first, case):
         if node.op_type in passed_on:
             assert {infos[name].exponents for name in node.output} == {infos[node.input[0]].exponents}, node.name
     assert min(quantized.snr(quantized.samples).values()) > 25
+
+
+@pytest.mark.parametrize("activation", ["Relu", "Clip"])
+def test_an_activation_between_two_rearrangements(activation):
+    """Its output decides how its input is represented; the part that it is applied to keeps the exponent of the whole all the same."""
+    nodes = [
+        op("Tanh", "x", "t"),
+        op("Add", "t t", "a"),
+        op("Gather", "a both", "g", axis=1),
+        op(activation, "g" if activation == "Relu" else "g low high", "r"),
+        op("Slice", "r start end last", "s"),
+        op("Concat", "s c", "y", axis=2),
+    ]
+    constants = {name: SMALL[name] for name in ("both", "start", "end", "last")} | {"c": weights(1, 2, 4) * 9}
+    if activation == "Clip":
+        constants |= {"low": 0.0, "high": 1.0}
+    source = network(nodes, {"x": (1, 3, 8)}, constants)
+    data = np.random.default_rng(3).standard_normal((8, 1, 3, 8)).astype(np.float32)
+    quantized = quantize(source, list(data), target="c")
+    infos = {info.name: info for info in quantized.record.graph.value_info}
+    for node in quantized.record.graph.node:
+        if node.op_type in ("Gather", "Slice"):
+            assert infos[node.output[0]].exponents == infos[node.input[0]].exponents, node.name
+    assert min(quantized.snr(quantized.samples).values()) > 25

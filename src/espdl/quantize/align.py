@@ -10,6 +10,7 @@ from espdl.dl.module.contract import Align
 from espdl.quantize.assign import module_of
 from espdl.quantize.graph import QuantGraph, QuantInfo, Role
 from espdl.quantize.passes.tools import constant
+from espdl.quantize.share import ACTIVATIONS
 
 
 def align_representations(graph: QuantGraph, force: bool = False) -> None:
@@ -45,21 +46,33 @@ def _align_inputs(graph: QuantGraph, node: ir.Node, indices: Iterable[int], resu
             continue
         info.align_to(result)
         if constant(value) is None:
-            source, written = _writer(graph, value)
-            if written is not None and written.bits == result.bits and (force or _only_reaches(graph, source, node)):
-                written.align_to(result)
+            source, way = _way_from_writer(graph, value)
+            leader = way[-1].root if way else None
+            if leader in way and leader.bits == result.bits and (force or _only_reaches(graph, source, node)):
+                leader.align_to(result)
 
 
-def _writer(graph: QuantGraph, value: ir.Value) -> tuple[ir.Value, QuantInfo | None]:
-    """The tensor that ``value`` is a part or rearrangement of, and how it is written: as the integers that a float result becomes
-    where it is rearranged only then, and all parts of it with it."""
-    source = written_in(graph, value)
-    written, node = graph.output_info(source), source.producer()
-    if written is not None and node is not None and module_of(node).quantization.passive and node.inputs[0] is not None:
-        converted = graph.input_info(node, 0)
-        if converted is not None and converted.root is written.root:
-            return node.inputs[0], converted
-    return source, written
+def _way_from_writer(graph: QuantGraph, value: ir.Value) -> tuple[ir.Value, list[QuantInfo]]:
+    """The tensor that ``value`` is a part or rearrangement of, or what an activation leaves of it, as far up as they share one
+    representation; and all representations on the way, from ``value`` up.
+
+    Where a float result, or one of another width, is converted in front of the first operator of the way, its tensor is the source, and
+    what it is converted to the last of the way.
+    """
+    way: list[QuantInfo] = []
+    while True:
+        info, node = graph.output_info(value), value.producer()
+        if info is None:
+            return value, way
+        way.append(info)
+        before = graph.input_info(node, 0) if node is not None and _passes_on(graph, node) else None
+        if node is None or before is None or before.root is not info.root or node.inputs[0] is None:
+            return value, way
+        way.append(before)
+        value = node.inputs[0]
+        written = graph.output_info(value)
+        if written is None or written.root is not info.root:
+            return value, way
 
 
 def _align_together(graph: QuantGraph, node: ir.Node) -> None:
@@ -73,17 +86,12 @@ def _align_together(graph: QuantGraph, node: ir.Node) -> None:
         info.align_to(common)
 
 
-def written_in(graph: QuantGraph, value: ir.Value) -> ir.Value:
-    """The tensor that ``value`` is a part or rearrangement of, as far up as they share one representation."""
-    while True:
-        node = value.producer()
-        if node is None or not module_of(node).quantization.passive:
-            return value
-        source = node.inputs[0]
-        written, info = graph.output_info(source) if source is not None else None, graph.output_info(value)
-        if source is None or written is None or info is None or written.root is not info.root:
-            return value
-        value = source
+def _passes_on(graph: QuantGraph, node: ir.Node) -> bool:
+    """Whether the result is a part of the input, or what an activation leaves of it in the same representation."""
+    if node.op_type not in ACTIVATIONS:
+        return module_of(node).quantization.passive
+    before, after = graph.input_info(node, 0), graph.output_info(node.outputs[0])
+    return before is not None and after is not None and before.root is after.root
 
 
 def _only_reaches(graph: QuantGraph, value: ir.Value, node: ir.Node) -> bool:
@@ -93,6 +101,6 @@ def _only_reaches(graph: QuantGraph, value: ir.Value, node: ir.Node) -> bool:
     for consumer in value.consumers():
         if consumer is node:
             continue
-        if not module_of(consumer).quantization.passive or not all(_only_reaches(graph, o, node) for o in consumer.outputs):
+        if not _passes_on(graph, consumer) or not all(_only_reaches(graph, output, node) for output in consumer.outputs):
             return False
     return True
