@@ -38,8 +38,6 @@ struct Plan {
   std::size_t group_taps, groups, taps, outputs;
   std::vector<Part> parts;
   std::vector<Requantizer> requantizers;     // for Store::sums: of all outputs; where sums are wide, one for each panel
-  bool is_pair = false;                      // two parts, finished together by `wide_finish`, whose lanes are the outputs
-  WideFinishTable wide_finish;
   std::unique_ptr<GuardTables> guard;        // where sums may leave saturating accumulators; then Store::sums
   bool narrow_inputs, narrow_outputs;
 
@@ -48,13 +46,13 @@ struct Plan {
     return bytes ? isa->gather_bytes : narrow_inputs ? isa->gather_widened : isa->gather_words;
   }
   bool is_wide() const { return parts.size() > 1 || parts.front().left_shift > 0; }
+  std::size_t planes() const { return store == Store::split ? 2 : parts.size(); }
 };
 
 // The part of a 16-bit weight that counts 2**8, or what is left of it; without a split the weight itself.
 int weight_part(int weight, bool split, int left_shift) {
   if (!split) return weight;
-  const int low = static_cast<std::int8_t>(weight & 0xff);
-  return left_shift > 0 ? (weight - low) / 256 : low;
+  return left_shift > 0 ? high_part(weight) : low_part(weight);
 }
 
 // Last tap of each run in which no channel's sum can leave 32 bits, runs ending at whole groups; `part` gives a weight's part. Empty where
@@ -85,13 +83,14 @@ std::vector<std::size_t> safe_runs(const Filter& filter, std::size_t group_taps,
   return ends;
 }
 
-std::vector<Panel> cut_panels(const MacIsa& isa, std::size_t outputs) {
-  const std::size_t lanes = isa.lanes, vectors = divide_up(outputs, lanes), count = divide_up(vectors, isa.vectors);
+// planes: of weights, each with vectors of its own.
+std::vector<Panel> cut_panels(const MacIsa& isa, std::size_t outputs, int planes) {
+  const std::size_t lanes = isa.lanes, vectors = divide_up(outputs, lanes), count = divide_up(vectors, isa.vectors / planes);
   std::vector<Panel> panels;
   for (std::size_t i = 0, first = 0; i < count; ++i) {
     const std::size_t next = vectors * (i + 1) / count;
     const std::size_t channel = first * lanes;
-    panels.push_back({channel, std::min((next - first) * lanes, outputs - channel), static_cast<int>(next - first), 0, channel});
+    panels.push_back({channel, std::min((next - first) * lanes, outputs - channel), static_cast<int>(next - first) * planes, 0, channel * planes});
     first = next;
   }
   return panels;
@@ -99,7 +98,8 @@ std::vector<Panel> cut_panels(const MacIsa& isa, std::size_t outputs) {
 
 void pack_part(const Filter& filter, const Plan& plan, Part& part, bool split) {
   const MacIsa& isa = *plan.isa;
-  part.panels = cut_panels(isa, filter.outputs);
+  const int planes = plan.store == Store::split ? 2 : 1;
+  part.panels = cut_panels(isa, filter.outputs, planes);
   const std::size_t lanes = isa.lanes;
   std::size_t vectors = 0;
   for (Panel& panel : part.panels) {
@@ -110,9 +110,12 @@ void pack_part(const Filter& filter, const Plan& plan, Part& part, bool split) {
   part.finish.resize(vectors * lanes);
   for (const Panel& panel : part.panels) {
     std::uint8_t* target = part.weights.data() + panel.weights;
+    const int high = planes == 2 ? panel.vectors / 2 : panel.vectors;  // first of the second plane
     for (int v = 0; v < panel.vectors; ++v) {
+      const int left_shift = v >= high ? 8 : part.left_shift;
       for (std::size_t lane = 0; lane < lanes; ++lane) {
-        const std::size_t within = plan.store == Store::int8 ? isa.int8_order(panel.vectors, v, static_cast<int>(lane)) : v * lanes + lane;
+        const std::size_t within =
+            plan.store == Store::int8 ? isa.int8_order(panel.vectors, v, static_cast<int>(lane)) : v % high * lanes + lane;
         const std::size_t n = panel.first + within;
         if (n >= filter.outputs) continue;
         std::int64_t sum = 0;
@@ -121,7 +124,7 @@ void pack_part(const Filter& filter, const Plan& plan, Part& part, bool split) {
           for (std::size_t i = 0; i < plan.group_taps; ++i) {
             const std::size_t tap = (part.first_group + group) * plan.group_taps + i;
             if (tap >= plan.taps) break;
-            const int weight = weight_part(filter.weights[tap * filter.outputs + n], split, part.left_shift);
+            const int weight = weight_part(filter.weights[tap * filter.outputs + n], split, left_shift);
             sum += weight;
             if (plan.bytes) {
               place[i] = static_cast<std::uint8_t>(weight);
@@ -135,6 +138,8 @@ void pack_part(const Filter& filter, const Plan& plan, Part& part, bool split) {
         const std::size_t entry = panel.lane + v * lanes + lane;
         if (plan.store == Store::sums) {
           part.finish.offset[entry] = static_cast<std::int32_t>(static_cast<std::uint32_t>(correction));
+        } else if (planes == 2) {
+          if (v < high) part.finish.set_split(entry, entry + high * lanes, filter, n);
         } else {
           part.finish.set(entry, filter, n, correction);
         }
@@ -158,8 +163,8 @@ std::shared_ptr<const Plan> make_plan(const Filter& filter, const MacIsa& isa) {
   std::vector<std::size_t> high_runs;
   bool split = false;
   if (runs.empty() || (runs.size() > 2 && !filter.narrow_weights)) {
-    auto low_runs = safe_runs(filter, plan->group_taps, [](int w) { return weight_part(w, true, 0); });
-    high_runs = safe_runs(filter, plan->group_taps, [](int w) { return weight_part(w, true, 8); });
+    auto low_runs = safe_runs(filter, plan->group_taps, low_part);
+    high_runs = safe_runs(filter, plan->group_taps, high_part);
     split = runs.empty() || low_runs.size() + high_runs.size() < runs.size();
     if (split) runs = std::move(low_runs);
   }
@@ -182,17 +187,16 @@ std::shared_ptr<const Plan> make_plan(const Filter& filter, const MacIsa& isa) {
   if (!filter.low.empty()) plan->guard = std::make_unique<GuardTables>(filter);
   if (plan->guard != nullptr || plan->parts.size() > 1 || !filter.finishes_in_32_bits() || plan->tiles().of[1][1] == nullptr) {
     plan->store = Store::sums;
+    const bool may_split = plan->parts.size() > 1 && !filter.narrow_weights && !filter.narrow_outputs && plan->guard == nullptr;
+    if (may_split && isa.word_tiles[static_cast<int>(Store::split)].of[2][1] != nullptr && filter.finishes_split()) {
+      plan->store = Store::split;
+      split = true;
+      plan->parts.clear();
+      plan->parts.push_back({0, plan->groups, 0, {}, {}, {}});
+    }
   }
   for (Part& part : plan->parts) pack_part(filter, *plan, part, split);
   if (plan->store != Store::sums) return plan;
-  const auto& parts = plan->parts;
-  plan->is_pair = isa.finish_pair != nullptr && parts.size() == 2 && parts[0].left_shift == 0 && parts[1].left_shift == 8 &&
-                  !filter.narrow_outputs && WideFinishTable::fits(filter);
-  if (plan->is_pair) {
-    plan->wide_finish.resize(filter.outputs + 16);
-    for (std::size_t n = 0; n < filter.outputs; ++n) plan->wide_finish.set(n, filter, n);
-    return plan;
-  }
   const auto add_requantizer = [&](std::size_t first, std::size_t count) {
     const auto slice = [&](const std::vector<std::int64_t>& all) {
       return std::vector<std::int64_t>(all.begin() + static_cast<std::ptrdiff_t>(first), all.begin() + static_cast<std::ptrdiff_t>(first + count));
@@ -214,7 +218,7 @@ class DenseStep : public Step {
       : plan_(std::move(plan)), geometry_(geometry), x_(x), out_(out), table_(table), differing_(differing) {
     positions_ = geometry.out_height * geometry.out_width;
     stride_ = plan_->groups * 4;
-    nanoseconds_ = static_cast<double>(positions_) * plan_->groups * 4 * plan_->outputs / kMacsPerNanosecond * plan_->parts.size();
+    nanoseconds_ = static_cast<double>(positions_) * plan_->groups * 4 * plan_->outputs / kMacsPerNanosecond * plan_->planes();
     rows_ = std::max(kPanelBytes / stride_, kBlockRows);
     if (plan_->store == Store::sums && !plan_->is_wide()) rows_ = std::min(rows_, std::max(kSumBytes / (4 * plan_->outputs), std::size_t{1}));
     rows_ = std::min({rows_, std::size_t{480}, positions_});
@@ -249,8 +253,6 @@ class DenseStep : public Step {
     const std::size_t begin = panels * side / sides, end = panels * (side + 1) / sides;
     if (plan_->store != Store::sums) {
       finished_block(first, count, begin, end);
-    } else if (plan_->is_pair) {
-      pair_block(first, count, begin, end);
     } else if (plan_->is_wide()) {
       wide_block(first, count, begin, end);
     } else {
@@ -296,23 +298,6 @@ class DenseStep : public Step {
     }
   }
 
-  // Sums of weights that are split in two, panel by panel.
-  void pair_block(std::size_t first, std::size_t count, std::size_t begin, std::size_t end) const {
-    const Plan& plan = *plan_;
-    const std::size_t most = count * static_cast<std::size_t>(plan.isa->vectors * plan.isa->lanes);
-    auto* inputs = reinterpret_cast<std::uint8_t*>(scratch(panel_bytes(count) + 2 * most * 4));
-    auto* ones = reinterpret_cast<std::int32_t*>(inputs + panel_bytes(count));
-    auto* many = ones + most;
-    plan.gather()(geometry_, x_, first, count, inputs, stride_);
-    for (std::size_t p = begin; p < end; ++p) {
-      const Panel& panel = plan.parts[0].panels[p];
-      multiply(plan.parts[0], panel, inputs, count, ones, panel.channels, 4);
-      multiply(plan.parts[1], plan.parts[1].panels[p], inputs, count, many, panel.channels, 4);
-      auto* out = reinterpret_cast<std::int16_t*>(output(first)) + panel.first;
-      plan.isa->finish_pair(ones, many, count, panel.channels, plan.wide_finish.at(panel.first), out, plan.outputs);
-    }
-  }
-
   // Sums of several parts, panel by panel.
   void wide_block(std::size_t first, std::size_t count, std::size_t begin, std::size_t end) const {
     const Plan& plan = *plan_;
@@ -344,9 +329,6 @@ class DenseStep : public Step {
                 std::size_t size) const {
     const TileFunction* tiles = plan_->tiles().of[panel.vectors];
     const std::size_t most = plan_->isa->rows[panel.vectors];
-    // tiles of equal height rather than tall ones and a low one
-    std::size_t height = divide_up(count, divide_up(count, most));
-    while (tiles[height] == nullptr) ++height;
     Tile tile{inputs + part.first_group * 4,
               stride_,
               part.weights.data() + panel.weights,
@@ -356,11 +338,14 @@ class DenseStep : public Step {
               out_stride,
               0,
               panel.channels};
-    for (std::size_t row = 0; row < count; row += height) {
-      tile.rows = std::min(height, count - row);
+    // tiles of about equal height rather than tall ones and a low one
+    for (std::size_t left = count, pieces = divide_up(count, most); left > 0; left -= tile.rows, --pieces) {
+      tile.rows = divide_up(left, pieces);
+      std::size_t height = tile.rows;
+      while (tiles[height] == nullptr) ++height;
       tiles[height](tile);
-      tile.inputs += height * stride_;
-      tile.out = static_cast<std::byte*>(tile.out) + height * out_stride * size;
+      tile.inputs += tile.rows * stride_;
+      tile.out = static_cast<std::byte*>(tile.out) + tile.rows * out_stride * size;
     }
   }
 

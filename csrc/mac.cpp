@@ -28,6 +28,25 @@ bool Filter::finishes_in_32_bits() const {
   return true;
 }
 
+bool Filter::finishes_split() const {
+  std::vector<std::int64_t> high(outputs, 0), low(outputs, 0);
+  for (std::size_t tap = 0; tap < taps(); ++tap) {
+    for (std::size_t n = 0; n < outputs; ++n) {
+      high[n] += std::abs(high_part(weights[tap * outputs + n]));
+      low[n] += std::abs(low_part(weights[tap * outputs + n]));
+    }
+  }
+  const auto most = static_cast<double>(largest_input());
+  for (std::size_t n = 0; n < outputs; ++n) {
+    if (shift[n] < 8 || shift[n] > 39) return false;
+    const double others = std::abs(static_cast<double>(bias[n])) + std::ldexp(0.5, static_cast<int>(shift[n])) + static_cast<double>(low[n]) * most;
+    // each carry may round down by one
+    const double carries = static_cast<double>(taps()) / kCarryGroups + 2;
+    if (static_cast<double>(high[n]) * most + others / 256 + carries >= 0x1p31) return false;
+  }
+  return true;
+}
+
 void FinishTable::resize(std::size_t lanes) {
   offset.assign(lanes, 0);
   shift.assign(lanes, 0);
@@ -42,6 +61,16 @@ void FinishTable::set(std::size_t lane, const Filter& filter, std::size_t output
   shift[lane] = right;
   mask[lane] = filter.half_even && right > 0 ? static_cast<std::int32_t>((std::uint32_t{1} << right) - 1) : -1;
   low = filter.relu ? 0 : filter.narrow_outputs ? -128 : -32768;
+}
+
+void FinishTable::set_split(std::size_t low_lane, std::size_t high_lane, const Filter& filter, std::size_t output) {
+  const auto right = static_cast<std::int32_t>(filter.shift[output]);
+  const std::int64_t start = filter.bias[output] + (std::int64_t{1} << (right - 1));
+  offset[low_lane] = static_cast<std::int32_t>(start & 0xff);
+  offset[high_lane] = static_cast<std::int32_t>(start >> 8);
+  shift[high_lane] = right - 8;
+  mask[high_lane] = filter.half_even ? static_cast<std::int32_t>((std::uint32_t{1} << (right - 8)) - 1) : -1;
+  low = filter.relu ? 0 : -32768;
 }
 
 bool WideFinishTable::fits(const Filter& filter) {

@@ -32,6 +32,8 @@ struct Filter {
   double bound() const;
   // Whether the sums of each output, with bias and half a step, fit 32 bits, and its shift is one of 32-bit vectors.
   bool finishes_in_32_bits() const;
+  // Whether the same holds for what is left of the sums once the low bytes of weights, signed, are added up apart and carried (Store::split).
+  bool finishes_split() const;
   std::size_t taps() const { return height * width * (depthwise ? 1 : channels); }
   std::int64_t largest_input() const { return narrow_inputs ? 128 : 32768; }
 };
@@ -44,6 +46,8 @@ struct FinishTable {
   void resize(std::size_t lanes);
   // correction: what the sum holds beside the products.
   void set(std::size_t lane, const Filter& filter, std::size_t output, std::int64_t correction);
+  // Of the lane that adds the low bytes up, and of that of the rest (Store::split).
+  void set_split(std::size_t low_lane, std::size_t high_lane, const Filter& filter, std::size_t output);
   Finish at(std::size_t lane) const { return {&offset[lane], &shift[lane], &mask[lane], low}; }
 };
 
@@ -57,6 +61,10 @@ struct WideFinishTable {
   void set(std::size_t lane, const Filter& filter, std::size_t output);
   WideFinish at(std::size_t lane) const { return {&offset[lane], &shift[lane], &mask[lane], low}; }
 };
+
+// The two parts of a 16-bit weight: its low byte, signed, and what is left of it, counted in 256.
+inline int low_part(int weight) { return static_cast<std::int8_t>(weight & 0xff); }
+inline int high_part(int weight) { return (weight - low_part(weight)) / 256; }
 
 class Mac {
  public:

@@ -31,6 +31,18 @@ struct Narrow : Dot {
     return _mm256_max_epi32(value, _mm256_set1_epi32(low));
   }
 
+  // Moves all but the lowest byte of `low` to `high`.
+  static void carry(I& low, I& high) {
+    high = _mm256_add_epi32(high, _mm256_srai_epi32(low, 8));
+    low = _mm256_and_si256(low, _mm256_set1_epi32(255));
+  }
+  static I finish_split(I byte, I sum, const std::int32_t* shift, const std::int32_t* mask, std::int32_t low) {
+    carry(byte, sum);
+    const I tie = _mm256_cmpeq_epi32(_mm256_or_si256(_mm256_and_si256(sum, load(mask)), byte), _mm256_setzero_si256());
+    const I value = _mm256_andnot_si256(_mm256_srli_epi32(tie, 31), _mm256_srav_epi32(sum, load(shift)));
+    return _mm256_max_epi32(value, _mm256_set1_epi32(low));
+  }
+
   static int int8_order(int nv, int vector, int lane) {
     return nv == 2 ? 8 * (lane / 4) + 4 * vector + lane % 4 : lane;
   }
@@ -86,6 +98,13 @@ constexpr Tiles narrow_tiles() {
 }
 
 template <class V>
+constexpr Tiles narrow_split_tiles() {
+  Tiles tiles;
+  add_tiles<V, false, Store::split, 2, 1, 2, 3, 4, 5, 6>(tiles);
+  return tiles;
+}
+
+template <class V>
 constexpr MacIsa narrow_functions(Isa isa) {
   MacIsa table = common_functions<V>(isa);
   table.vectors = 2;
@@ -93,5 +112,6 @@ constexpr MacIsa narrow_functions(Isa isa) {
   table.rows[2] = 6;
   table.word_tiles[static_cast<int>(Store::int16)] = narrow_tiles<V, false, Store::int16>();
   table.word_tiles[static_cast<int>(Store::sums)] = narrow_tiles<V, false, Store::sums>();
+  table.word_tiles[static_cast<int>(Store::split)] = narrow_split_tiles<V>();
   return table;
 }

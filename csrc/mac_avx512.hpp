@@ -40,6 +40,20 @@ struct Wide {
     return _mm512_max_epi32(value, _mm512_set1_epi32(low));
   }
 
+  // Moves all but the lowest byte of `low` to `high`.
+  static void carry(I& low, I& high) {
+    high = _mm512_add_epi32(high, _mm512_srai_epi32(low, 8));
+    low = _mm512_and_si512(low, _mm512_set1_epi32(255));
+  }
+  static I finish_split(I byte, I sum, const std::int32_t* shift, const std::int32_t* mask, std::int32_t low) {
+    carry(byte, sum);
+    // (sum & mask) | byte
+    const I rest = _mm512_ternarylogic_epi32(sum, load(mask), byte, 0xea);
+    I value = _mm512_srav_epi32(sum, load(shift));
+    value = _mm512_mask_and_epi32(value, _mm512_testn_epi32_mask(rest, rest), value, _mm512_set1_epi32(-2));
+    return _mm512_max_epi32(value, _mm512_set1_epi32(low));
+  }
+
   static int int8_order(int nv, int vector, int lane) {
     if (nv == 4) return 16 * (lane / 4) + 4 * vector + lane % 4;
     if (nv == 1 || vector == 2) return 16 * vector + lane;
@@ -183,17 +197,6 @@ inline __m512i finish_wide(__m512i ones, __m512i many, const WideFinish& f, std:
   return _mm512_inserti64x4(_mm512_castsi256_si512(done[0]), done[1], 1);
 }
 
-inline void finish_pair(const std::int32_t* ones, const std::int32_t* many, std::size_t rows, std::size_t channels, const WideFinish& f,
-                        std::int16_t* out, std::size_t out_stride) {
-  for (std::size_t row = 0; row < rows; ++row, ones += channels, many += channels, out += out_stride) {
-    for (std::size_t n = 0; n < channels; n += 16) {
-      const __mmask16 kept = channels - n >= 16 ? 0xffff : static_cast<__mmask16>((1u << (channels - n)) - 1);
-      const __m512i done = finish_wide(_mm512_loadu_si512(ones + n), _mm512_loadu_si512(many + n), f, n);
-      _mm256_mask_storeu_epi16(out + n, kept, _mm512_cvtsepi32_epi16(done));
-    }
-  }
-}
-
 template <class V, int planes>
 void depthwise_words(const DepthwiseWords& d) {
   const std::size_t c = d.channels;
@@ -245,10 +248,17 @@ constexpr Tiles wide_tiles() {
 }
 
 template <class V>
+constexpr Tiles wide_split_tiles() {
+  Tiles tiles;
+  add_tiles<V, false, Store::split, 2, 1, 2, 4, 6, 8, 10, 12>(tiles);
+  add_tiles<V, false, Store::split, 4, 1, 2, 3, 4, 5, 6>(tiles);
+  return tiles;
+}
+
+template <class V>
 constexpr MacIsa wide_functions(Isa isa) {
   MacIsa table = common_functions<V>(isa);
   table.vectors = 4;
-  table.finish_pair = &finish_pair;
   table.depthwise_words[0] = &depthwise_words<V, 1>;
   table.depthwise_words[1] = &depthwise_words<V, 2>;
   table.rows[1] = table.rows[2] = 12;
@@ -256,5 +266,6 @@ constexpr MacIsa wide_functions(Isa isa) {
   table.rows[4] = 6;
   table.word_tiles[static_cast<int>(Store::int16)] = wide_tiles<V, false, Store::int16>();
   table.word_tiles[static_cast<int>(Store::sums)] = wide_tiles<V, false, Store::sums>();
+  table.word_tiles[static_cast<int>(Store::split)] = wide_split_tiles<V>();
   return table;
 }

@@ -1,6 +1,14 @@
 // The inner loops, written once over a vector type V. Each instruction set includes this file behind its target pragma, in its own
 // unnamed namespace; no header of the standard library may be included from here.
 
+// Moves all but the lowest byte of the low sums to the high ones. Not inlined: the registers belong to the loop around it.
+template <class V, int rows, int nv>
+__attribute__((noinline)) void carry(typename V::I (&sums)[rows][nv]) {
+  for (int m = 0; m < rows; ++m) {
+    for (int v = 0; v < nv / 2; ++v) V::carry(sums[m][v], sums[m][nv / 2 + v]);
+  }
+}
+
 template <class V, bool bytes, Store store, int rows, int nv>
 void tile(const Tile& t) {
   using I = typename V::I;
@@ -16,25 +24,45 @@ void tile(const Tile& t) {
 #pragma GCC unroll 3
   for (int i = 0; i < (rows + 3) / 4; ++i) x[i] = t.inputs + 4 * i * stride;
   const std::uint8_t* w = t.weights;
-  for (std::size_t g = 0; g < t.groups; ++g) {
-    I weights[nv];
+  constexpr int high = nv / 2;  // first of the high vectors
+  for (std::size_t done = 0, end; done < t.groups; done = end) {
+    end = store == Store::split && t.groups - done > kCarryGroups ? done + kCarryGroups : t.groups;
+    for (std::size_t g = done; g < end; ++g) {
+      I weights[nv];
 #pragma GCC unroll 4
-    for (int v = 0; v < nv; ++v) weights[v] = V::load(w + v * V::lanes * 4);
-    w += nv * V::lanes * 4;
+      for (int v = 0; v < nv; ++v) weights[v] = V::load(w + v * V::lanes * 4);
+      w += nv * V::lanes * 4;
 #pragma GCC unroll 12
-    for (int m = 0; m < rows; ++m) {
-      const I group = V::broadcast(x[m / 4] + (m % 4) * stride);
+      for (int m = 0; m < rows; ++m) {
+        const I group = V::broadcast(x[m / 4] + (m % 4) * stride);
 #pragma GCC unroll 4
-      for (int v = 0; v < nv; ++v) {
-        if constexpr (bytes) {
-          sums[m][v] = V::dot_bytes(sums[m][v], group, weights[v]);
-        } else {
-          sums[m][v] = V::dot_words(sums[m][v], group, weights[v]);
+        for (int v = 0; v < nv; ++v) {
+          if constexpr (bytes) {
+            sums[m][v] = V::dot_bytes(sums[m][v], group, weights[v]);
+          } else {
+            sums[m][v] = V::dot_words(sums[m][v], group, weights[v]);
+          }
+        }
+      }
+#pragma GCC unroll 3
+      for (int i = 0; i < (rows + 3) / 4; ++i) x[i] += 4;
+    }
+    if constexpr (store == Store::split) {
+      if (end < t.groups) {
+        I some[rows][nv];
+#pragma GCC unroll 12
+        for (int m = 0; m < rows; ++m) {
+#pragma GCC unroll 4
+          for (int v = 0; v < nv; ++v) some[m][v] = sums[m][v];
+        }
+        carry<V, rows, nv>(some);
+#pragma GCC unroll 12
+        for (int m = 0; m < rows; ++m) {
+#pragma GCC unroll 4
+          for (int v = 0; v < nv; ++v) sums[m][v] = some[m][v];
         }
       }
     }
-#pragma GCC unroll 3
-    for (int i = 0; i < (rows + 3) / 4; ++i) x[i] += 4;
   }
 #pragma GCC unroll 12
   for (int m = 0; m < rows; ++m) {
@@ -43,6 +71,14 @@ void tile(const Tile& t) {
       auto* out = static_cast<std::int32_t*>(t.out) + m * t.out_stride;
 #pragma GCC unroll 4
       for (int v = 0; v < nv; ++v) V::store_sums(sums[m][v], out, v * V::lanes, t.channels);
+    } else if constexpr (store == Store::split) {
+      auto* out = static_cast<std::int16_t*>(t.out) + m * t.out_stride;
+#pragma GCC unroll 2
+      for (int v = 0; v < high; ++v) {
+        const int at = (high + v) * V::lanes;
+        V::store_int16(V::finish_split(sums[m][v], sums[m][high + v], t.finish.shift + at, t.finish.mask + at, t.finish.low), out,
+                       v * V::lanes, t.channels);
+      }
     } else {
       I done[nv];
 #pragma GCC unroll 4

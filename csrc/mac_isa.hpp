@@ -14,12 +14,18 @@
 
 namespace espdl {
 
-// What becomes of the sums of a tile.
-enum class Store { int8, int16, sums };
+// What becomes of the sums of a tile. For `split`, half the vectors of a panel are the low bytes of 16-bit weights, signed, and the other
+// half what is left of them, which counts 256: two sums become one int16.
+enum class Store { int8, int16, sums, split };
+inline constexpr int kStores = 4;
+
+// Groups of two low bytes whose sum, with less than a byte in front of it, cannot leave 32 bits.
+inline constexpr std::size_t kCarryGroups = 240;
 
 // One entry per channel, in the order of the panel's lanes. A sum that holds its offset becomes (sum >> shift), its lowest bit cleared
 // where (sum & mask) == 0, at least `low`, saturated: offset holds half a step, so that the mask of half-even rounding finds the ties; a
-// mask of -1 finds only the sum 0, to which clearing a bit does nothing.
+// mask of -1 finds only the sum 0, to which clearing a bit does nothing. For `split` the entries of the high vectors are those of the sum
+// without its low byte, which counts as part of the tie; the low vectors have an offset only.
 struct Finish {
   const std::int32_t* offset;
   const std::int32_t* shift;
@@ -134,8 +140,8 @@ struct MacIsa {
   int vectors;                   // of the widest panel
   bool bytes;                    // whether int8 is multiplied as such; else it is widened first
   int rows[kMaxVectors + 1];     // of the tallest tile, by number of vectors
-  Tiles byte_tiles[3];           // by Store; bytes plus 128 against int8
-  Tiles word_tiles[3];           // int16 against int16
+  Tiles byte_tiles[kStores];     // by Store; bytes plus 128 against int8
+  Tiles word_tiles[kStores];     // int16 against int16
   // Channel, counted from the panel's first, of every lane of a panel of nv vectors, for Store::int8. The other stores keep the order.
   int (*int8_order)(int nv, int vector, int lane);
   GatherFunction gather_bytes;   // int8 to bytes plus 128
@@ -149,9 +155,6 @@ struct MacIsa {
   void (*guard)(const GuardedRows&);
   // total[i] = sums[i] * 2**left_shift where it is the first, else that added to it.
   void (*accumulate)(const std::int32_t* sums, std::size_t size, int left_shift, bool is_first, std::int64_t* total);
-  // Sums of two parts, the second of which counts 256, to int16; null: by accumulate. Reads up to 15 sums beyond the last of the last row.
-  void (*finish_pair)(const std::int32_t* ones, const std::int32_t* many, std::size_t rows, std::size_t channels, const WideFinish& finish,
-                      std::int16_t* out, std::size_t out_stride);
   // Multiply-accumulates of one instruction after another on registers, as many as it returns: what the CPU can do at most.
   double (*dots)(std::size_t rounds);
   // Copies bytes, flipping the highest bit of each: int8 to bytes plus 128.

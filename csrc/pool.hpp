@@ -12,7 +12,7 @@
 namespace espdl {
 
 // Work below this many nanoseconds is not worth waking another thread for.
-inline constexpr double kSplitAboveNanoseconds = 25e3;
+inline constexpr double kSplitAboveNanoseconds = 6e3;
 
 class Pool {
  public:

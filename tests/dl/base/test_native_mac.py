@@ -146,6 +146,22 @@ def test_pairs_of_lowest_words(isa: str) -> None:
     assert_same(a_filter(weights, input_dtype=INT16, output_dtype=INT16, shift=np.array([19])), Window(), x)
 
 
+@pytest.mark.parametrize(
+    ("taps", "shift", "rounding"), [(1500, 20, Rounding.HALF_EVEN), (1500, 23, Rounding.HALF_UP), (40, 8, Rounding.HALF_EVEN)]
+)
+def test_words_whose_low_bytes_are_added_up_apart(isa: str, taps: int, shift: int, rounding: Rounding) -> None:
+    """More taps than one carry covers; sums that end in zeros tie often; biases beyond 32 bits."""
+    rng = np.random.default_rng(taps)
+    weights = np.clip(rng.normal(0, 5000, (1, 1, taps, 40)), -32768, 32767).astype(np.int16)
+    weights[..., 1::3] = weights[..., 1::3] // 256 * 256
+    bias = rng.integers(-(2**37), 2**37, 40) // 256 * 256
+    x = values(rng, (1, 5, 9, taps), INT16, "full")
+    x[:, 1] = x[:, 1] // 4096 * 4096
+    x[:, 2] = -32768
+    filter = a_filter(weights, bias=bias, input_dtype=INT16, output_dtype=INT16, shift=np.array([shift]), rounding=rounding)
+    assert_same(filter, Window(), x)
+
+
 def test_a_step_with_a_table_equals_the_look_up_behind_it(isa: str) -> None:
     rng = np.random.default_rng(1)
     table = values(rng, (256,), INT8, "full")
