@@ -280,7 +280,7 @@ class DenseStep : public Step {
   void sums_block(std::size_t first, std::size_t count) const {
     const Plan& plan = *plan_;
     const std::size_t sum_bytes = round_up(count * plan.outputs * 4, 64);
-    const std::size_t norm_bytes = plan.guard != nullptr ? divide_up(plan.taps, kStretch) * sizeof(float) : 0;
+    const std::size_t norm_bytes = plan.guard != nullptr ? count * (divide_up(plan.taps, kStretch) + 1) * sizeof(float) : 0;
     auto* inputs = reinterpret_cast<std::uint8_t*>(scratch(panel_bytes(count) + sum_bytes + norm_bytes));
     auto* sums = reinterpret_cast<std::int32_t*>(inputs + panel_bytes(count));
     plan.gather()(geometry_, x_, first, count, inputs, stride_);

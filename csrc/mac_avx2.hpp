@@ -5,8 +5,7 @@ struct Narrow : Dot {
   using I = __m256i;
   static constexpr int lanes = 8;
   static constexpr bool has_flip = false;
-  static constexpr bool has_stretch_sums = false;
-  static constexpr bool has_may_leave = false;
+  static constexpr bool has_guard = false;
 
   template <class Kind>
   static void gather_runs(const typename Kind::In* const* rows, const std::size_t* steps, std::size_t height, std::size_t size,

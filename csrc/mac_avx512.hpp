@@ -5,8 +5,7 @@ struct Wide {
   using I = __m512i;
   static constexpr int lanes = 16;
   static constexpr bool has_flip = true;
-  static constexpr bool has_stretch_sums = vnni;
-  static constexpr bool has_may_leave = true;
+  static constexpr bool has_guard = vnni;
 
   static I load(const void* p) { return _mm512_loadu_si512(p); }
   static I hidden(I value) {
@@ -147,26 +146,80 @@ struct Wide {
   }
 
   // Of bytes plus 128 against groups of four weights; what is behind the last input counts nothing, for there the weights are 0.
-  static void stretch_sums(const std::uint8_t* inputs, const std::int8_t* weights, const std::int32_t* correction, std::size_t first,
-                           std::size_t last, std::int32_t* sums) {
-    I a = _mm512_setzero_si512(), b = a;
-    std::size_t tap = first;
-    for (; tap + 4 < last; tap += 8) {
-      a = dot_bytes(a, broadcast(inputs + tap), load(weights + 16 * tap));
-      b = dot_bytes(b, broadcast(inputs + tap + 4), load(weights + 16 * tap + 64));
+  template <int rows>
+  static void stretch_sums_of(const std::uint8_t* const* inputs, const std::int8_t* weights, const std::int32_t* correction, std::size_t first,
+                              std::size_t last, std::int32_t (*sums)[16]) {
+    I of[rows];
+#pragma GCC unroll 12
+    // hidden: compilers that see equal starts copy the sums round
+    for (int row = 0; row < rows; ++row) of[row] = hidden(_mm512_sub_epi32(_mm512_setzero_si512(), load(correction)));
+    const std::int8_t* w = weights + 16 * first;
+    for (std::size_t tap = first; tap < last; tap += 4, w += 64) {
+      const I group = load(w);
+#pragma GCC unroll 12
+      for (int row = 0; row < rows; ++row) of[row] = dot_bytes(of[row], broadcast(inputs[row] + tap), group);
     }
-    if (tap < last) a = dot_bytes(a, broadcast(inputs + tap), load(weights + 16 * tap));
-    _mm512_store_si512(sums, _mm512_sub_epi32(_mm512_add_epi32(a, b), load(correction)));
+#pragma GCC unroll 12
+    for (int row = 0; row < rows; ++row) _mm512_store_si512(sums[row], of[row]);
+  }
+  static void stretch_sums(const std::uint8_t* const* inputs, std::size_t count, const std::int8_t* weights, const std::int32_t* correction,
+                           std::size_t first, std::size_t last, std::int32_t (&sums)[kGuardRows][16]) {
+    (count <= 4 ? stretch_sums_of<4> : stretch_sums_of<kGuardRows>)(inputs, weights, correction, first, last, sums);
   }
 
+  // Sum of the squares of bytes without their 128.
+  static std::int32_t squares(const std::uint8_t* inputs, std::size_t size) {
+    I sum = _mm512_setzero_si512();
+    for (std::size_t i = 0; i < size; i += 32) {
+      const __mmask32 kept = size - i >= 32 ? ~__mmask32{0} : (__mmask32{1} << (size - i)) - 1;
+      const I words = _mm512_maskz_sub_epi16(kept, _mm512_cvtepu8_epi16(_mm256_maskz_loadu_epi8(kept, inputs + i)), _mm512_set1_epi16(128));
+      sum = dot_words(sum, words, words);
+    }
+    return _mm512_reduce_add_epi32(sum);
+  }
+
+  // Four products at a time are cut out of the groups; each is added as a pair of words, the other of which is 0.
+  static void add_in_order(const std::uint8_t* inputs, const std::int8_t* weights, std::size_t first, std::size_t last,
+                           const std::int32_t* low, const std::int32_t* high, std::int32_t* value) {
+    const I lowest = load(low), highest = load(high);
+    I sum = load(value);
+    for (std::size_t tap = first; tap < last; tap += 4) {
+      const I w = load(weights + 16 * tap);
+#pragma GCC unroll 4
+      for (int i = 0; i < 4; ++i) {
+        const I x = _mm512_set1_epi32((std::int32_t{inputs[tap + i]} - 128) & 0xffff);
+        const I weight = _mm512_srai_epi32(_mm512_slli_epi32(w, 24 - 8 * i), 24);
+        sum = _mm512_min_epi32(_mm512_max_epi32(dot_words(sum, weight, x), lowest), highest);
+      }
+    }
+    _mm512_storeu_si512(value, sum);
+  }
+
+  static bool may_leave(I before, I sums, __m512 norms, float norm, __m512 twice_low, __m512 twice_high) {
+    const __m512 there = _mm512_cvtepi32_ps(before);
+    const __m512 sum = _mm512_add_ps(_mm512_add_ps(there, there), _mm512_cvtepi32_ps(sums));
+    const __m512 magnitude = _mm512_mul_ps(_mm512_set1_ps(norm), norms);
+    const __mmask16 above = _mm512_cmp_ps_mask(_mm512_add_ps(sum, magnitude), twice_high, _CMP_GT_OQ);
+    const __mmask16 below = _mm512_cmp_ps_mask(_mm512_sub_ps(sum, magnitude), twice_low, _CMP_LT_OQ);
+    return (above | below) != 0;
+  }
   static bool may_leave(const std::int32_t* before, const std::int32_t* sums, const float* norms, float norm, const float* twice_low,
                         const float* twice_high) {
-    const __m512 there = _mm512_cvtepi32_ps(load(before));
-    const __m512 sum = _mm512_add_ps(_mm512_add_ps(there, there), _mm512_cvtepi32_ps(load(sums)));
-    const __m512 magnitude = _mm512_mul_ps(_mm512_set1_ps(norm), _mm512_loadu_ps(norms));
-    const __mmask16 above = _mm512_cmp_ps_mask(_mm512_add_ps(sum, magnitude), _mm512_loadu_ps(twice_high), _CMP_GT_OQ);
-    const __mmask16 below = _mm512_cmp_ps_mask(_mm512_sub_ps(sum, magnitude), _mm512_loadu_ps(twice_low), _CMP_LT_OQ);
-    return (above | below) != 0;
+    return may_leave(load(before), load(sums), _mm512_loadu_ps(norms), norm, _mm512_loadu_ps(twice_low), _mm512_loadu_ps(twice_high));
+  }
+  static unsigned add_where_safe(std::int32_t (*values)[16], const std::int32_t (*sums)[16], std::size_t count, const float* norms,
+                                 const float* row_norms, const float* twice_low, const float* twice_high) {
+    const __m512 of = _mm512_loadu_ps(norms), low = _mm512_loadu_ps(twice_low), high = _mm512_loadu_ps(twice_high);
+    unsigned unsafe = 0;
+    for (std::size_t row = 0; row < count; ++row) {
+      const I before = load(values[row]), sum = load(sums[row]);
+      if (may_leave(before, sum, of, row_norms[row], low, high)) {
+        unsafe |= 1u << row;
+      } else {
+        _mm512_store_si512(values[row], _mm512_add_epi32(before, sum));
+      }
+    }
+    return unsafe;
   }
 
   static void flip(const std::int8_t* source, std::uint8_t* target, std::size_t size) {

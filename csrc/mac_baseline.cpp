@@ -8,8 +8,7 @@ namespace {
 struct Plain {
   static constexpr int lanes = 8;
   static constexpr bool has_flip = false;
-  static constexpr bool has_stretch_sums = false;
-  static constexpr bool has_may_leave = false;
+  static constexpr bool has_guard = false;
   struct I {
     std::int32_t of[lanes];
   };

@@ -113,7 +113,8 @@ struct DepthwiseSums {
 // Accumulators that saturate at every step (runtime spec 3.2). The arrays have one entry per output, rounded up to whole blocks of
 // kGuardBlock; outputs that cannot leave their accumulator have limits that nothing reaches.
 inline constexpr std::size_t kGuardBlock = 16;
-inline constexpr std::size_t kStretch = 64;   // products that are proved safe together
+inline constexpr std::size_t kStretch = 128;   // products that are proved safe together
+inline constexpr std::size_t kGuardRows = 8; // positions that are added up together
 struct Guard {
   std::size_t taps, outputs, stretches;
   const std::int8_t* weights;                 // [blocks][taps / 4, rounded up][kGuardBlock][4]
@@ -129,8 +130,8 @@ struct GuardedRows {
   const std::uint8_t* inputs;                 // as for tiles
   std::size_t input_stride, rows;
   bool bytes;
-  float* norms;                               // [stretches], scratch
-  std::int32_t* sums;                         // [rows][outputs], without bias; those that left their accumulator are replaced
+  float* norms;                               // [rows][stretches + 1], scratch
+  std::int32_t* sums;                         // [rows][outputs], without bias, readable to a whole block; those that left are replaced
   std::atomic<std::uint32_t>* differing;      // [outputs], counts those that were
 };
 
