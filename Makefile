@@ -38,9 +38,13 @@ format: $(VENV)/.dev-$(STATE)
 	$(BIN)/ruff check --fix src tests benchmarks examples
 	$(BIN)/ruff format src tests benchmarks examples
 
+BENCH := build/bench
 bench: $(VENV)/.dev-$(STATE)
-	OPENBLAS_NUM_THREADS=1 $(BIN)/python benchmarks/bench_kernels.py --json build/bench.json
-	$(BIN)/python benchmarks/bench_networks.py --json build/bench-networks.json
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python benchmarks/bench_kernels.py --json $(BENCH)/kernels.json
+	$(BIN)/python benchmarks/bench_networks.py --folder $(BENCH)/networks --json $(BENCH)/networks.json
+	$(BIN)/python benchmarks/bench_running.py $(BENCH)/networks --json $(BENCH)/running.json
+	$(BIN)/python benchmarks/bench_steps.py --json $(BENCH)/steps.json
+	$(BIN)/python benchmarks/summary.py $(BENCH)
 
 $(VENV)/.%-$(STATE): | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
