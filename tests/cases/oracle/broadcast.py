@@ -1,0 +1,31 @@
+"""Two operands of different shapes (runtime spec 3.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from tests.cases.oracle.node import Array, Position
+
+
+def aligned(shape: Position, rank: int) -> Position:
+    """The shape with ones in front."""
+    return (1,) * (rank - len(shape)) + shape
+
+
+def broadcast_shape(a: Position, b: Position) -> Position:
+    """The larger extent of each right-aligned axis."""
+    rank = max(len(a), len(b))
+    return tuple(max(x, y) for x, y in zip(aligned(a, rank), aligned(b, rank), strict=True))
+
+
+def element(array: Array, at: Position) -> Any:
+    """The element that ``array`` contributes to a position of the broadcast shape."""
+    shape = aligned(array.shape, len(at))
+    own = [0 if length == 1 else place for place, length in zip(at, shape, strict=True)]
+    return array[own[len(at) - len(array.shape) :]]
+
+
+def broadcast(a: Array, b: Array, operation: Callable[[Any, Any], Any]) -> Array:
+    """``operation(a, b)`` everywhere."""
+    return Array.build(broadcast_shape(a.shape, b.shape), lambda at: operation(element(a, at), element(b, at)))
