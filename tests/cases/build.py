@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from espdl.dtypes import DType
-from espdl.fbs import records, wrap_model, write_model
-from tests.cases.oracle.node import Array, Facts
+from espdl.fbs import FbsLoader, FbsModel, records, wrap_model, write_model
+from tests.cases.oracle.node import Array
 from tests.cases.packing import packed
 from tests.cases.table import Case, Tensor
 
@@ -38,20 +38,16 @@ class Network:
     """A file being put together. Inputs are named ``x0``, ``x1`` ..., outputs ``y0`` ...; an omitted one "".
 
     Attributes:
+        lanes: elements of a vector of the activations; orders packed filters.
         fed: names of the inputs of the network, with the case's input index.
     """
 
     case: Case
-    facts: Facts
+    lanes: int
     initializers: list[records.Tensor] = field(default_factory=list)
     values: list[records.ValueInfo] = field(default_factory=list)
     nodes: list[records.Node] = field(default_factory=list)
     fed: dict[str, int] = field(default_factory=dict)
-
-    @property
-    def lanes(self) -> int:
-        """Elements of a vector of the activations."""
-        return self.facts.lanes(1 if self.case.dtype == "int8" else 2)
 
     def stored(self, tensor: Tensor, array: Array) -> tuple[NDArray, str]:
         """A tensor as a file or a running network holds it, and its tag."""
@@ -121,20 +117,26 @@ def one_node(network: Network, inputs: list[str], outputs: list[str]) -> None:
 
 
 Builder = Callable[[Network, list[str], list[str]], None]
-BUILDERS: dict[str, Builder] = {}
-"""Tables whose operator is no single node of a file."""
+"""Adds the nodes of a case between its inputs and its outputs."""
 
 
-def build(case: Case, facts: Facts, shapes: list[tuple[int, ...] | None]) -> tuple[bytes, Network]:
-    """The file of a case for a chip; ``shapes`` of the outputs, None for an omitted one."""
-    network = Network(case, facts)
+@dataclass(frozen=True)
+class File:
+    """A case ready to run: the model, and for each run what its inputs are fed with, by name."""
+
+    model: FbsModel
+    feeds: list[dict[str, NDArray]]
+
+
+def build(case: Case, lanes: int, shapes: list[tuple[int, ...] | None], make: Builder = one_node) -> File:
+    """The file of a case for chips with vectors of ``lanes`` activations; ``shapes`` of the outputs, None for an omitted one."""
+    network = Network(case, lanes)
     inputs, outputs = network.input_names(case.arrays()), network.output_names(shapes)
-    BUILDERS.get(case.table, one_node)(network, inputs, outputs)
-    return network.file(), network
+    make(network, inputs, outputs)
+    return File(FbsLoader(network.file()).load(), [_feed(network, run) for run in range(case.runs)])
 
 
-def fed_arrays(network: Network, run: int) -> dict[str, NDArray]:
-    """What the network's inputs are fed with in one run."""
+def _feed(network: Network, run: int) -> dict[str, NDArray]:
     arrays = network.case.arrays(run)
     result = {}
     for name, index in network.fed.items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ QUANT_TYPES = {"int8": "S8", "int16": "S16", "float32": "F32"}
 ACTIVATIONS = tuple(QUANT_TYPES)
 CASE_KEYS = {
     "name", "op", "dtype", "inputs", "outputs", "attributes", "lut", "targets", "arithmetic", "quant_type",
-    "runs", "off_by_one", "ulps", "reason", "int16_lut", "strict_onnx",
+    "runs", "off_by_one", "ulps", "reason", "int16_lut",
 }  # fmt: skip
 TENSOR_KEYS = {"shape", "dtype", "exponent", "data", "range", "shift", "values", "constant", "packing", "omitted"}
 
@@ -50,7 +50,7 @@ class Tensor:
         return Array(self.shape, values, self.dtype, self.exponent)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Case:
     """One row of a table, for one dtype.
 
@@ -84,13 +84,26 @@ class Case:
     def id(self) -> str:
         return f"{self.table}-{self.name}-{self.dtype}"
 
+    @property
+    def is_packed(self) -> bool:
+        """Whether its file depends on the vectors of the chip."""
+        return any(tensor is not None and tensor.packing for tensor in self.inputs)
+
     def arrays(self, run: int = 0) -> list[Array | None]:
         """The inputs of one run; constants are the same in all."""
-        names = [f"{self.id} input {i}" + ("" if t is None or t.constant else f" run {run}") for i, t in enumerate(self.inputs)]
-        return [None if tensor is None else tensor.array(name) for tensor, name in zip(self.inputs, names, strict=True)]
+        return _arrays(self, run)
 
     def lut_array(self) -> Array | None:
         return None if self.lut is None else self.lut.array(f"{self.id} lut")
+
+
+@lru_cache(maxsize=64)
+def _arrays(case: Case, run: int) -> list[Array | None]:
+    result: list[Array | None] = []
+    for index, tensor in enumerate(case.inputs):
+        of_run = "" if tensor is None or tensor.constant else f" run {run}"
+        result.append(None if tensor is None else tensor.array(f"{case.id} input {index}{of_run}"))
+    return result
 
 
 def tables() -> list[str]:
@@ -142,7 +155,7 @@ def _case(table: str, row: dict[str, Any], dtype: str) -> Case:
         off_by_one=_of(row.get("off_by_one", 0), dtype),
         ulps=_of(row.get("ulps", 0), dtype),
         reason=row.get("reason", ""),
-        options={key: row[key] for key in ("int16_lut", "strict_onnx") if key in row},
+        options={key: row[key] for key in ("int16_lut",) if key in row},
     )
 
 

@@ -12,7 +12,8 @@ from espdl.chips import CHIPS
 from espdl.dl import Model
 from espdl.dl.base import missing_native_notice
 from espdl.dl.module import MODULE_TYPES
-from tests.cases.build import build, fed_arrays
+from tests.cases.build import File, build, one_node
+from tests.cases.builders import BUILDERS
 from tests.cases.compare import check
 from tests.cases.counts import COUNTS, least
 from tests.cases.oracle import ORACLES
@@ -41,14 +42,18 @@ def expected_outputs(case: Case, on: Facts) -> Expected:
     return result
 
 
-def run_and_check(case: Case, on: Facts, arithmetic: str, expected: Expected) -> int:
+def make_file(case: Case, on: Facts, expected: Expected) -> File:
+    shapes = [expected[0][i].shape if i in expected[0] else None for i in range(len(case.outputs))]
+    return build(case, on.lanes(1 if case.dtype == "int8" else 2), shapes, BUILDERS.get(case.table, one_node))
+
+
+def run_and_check(case: Case, file: File, on: Facts, arithmetic: str, expected: Expected) -> int:
     """Both backends; how many elements are within the tolerance but not equal."""
-    data, network = build(case, on, [expected[0][i].shape if i in expected[0] else None for i in range(len(case.outputs))])
     off = 0
     for backend in BACKENDS:
-        model = Model(data, target=on.target, arithmetic=arithmetic, backend=backend, **case.options)
-        for run, arrays in enumerate(expected):
-            got = model.run_arrays(fed_arrays(network, run))
+        model = Model(file.model, target=on.target, arithmetic=arithmetic, backend=backend, **case.options)
+        for run, (feed, arrays) in enumerate(zip(file.feeds, expected, strict=True)):
+            got = model.run_arrays(feed)
             for index, array in arrays.items():
                 where = f"{case.id} on {on.target}, {arithmetic}, {backend}, run {run}, output {index}"
                 off += check(case, array, got[f"y{index}"], where)
@@ -58,6 +63,7 @@ def run_and_check(case: Case, on: Facts, arithmetic: str, expected: Expected) ->
 @pytest.mark.parametrize("case", [case for table in tables() for case in cases(table)], ids=lambda case: case.id)
 def test_case(case: Case, record_property: Callable[[str, object], None]) -> None:
     known: dict[object, Expected] = {}
+    files: dict[int, File] = {}
     off = 0
     for arithmetic in case.arithmetic:
         for target in case.targets:
@@ -66,7 +72,10 @@ def test_case(case: Case, record_property: Callable[[str, object], None]) -> Non
             key = (on.rounding, target if on.silicon else "")
             if key not in known:
                 known[key] = expected_outputs(case, on)
-            off += run_and_check(case, on, arithmetic, known[key])
+            order = on.vector_bytes if case.is_packed else 0
+            if order not in files:
+                files[order] = make_file(case, on, known[key])
+            off += run_and_check(case, files[order], on, arithmetic, known[key])
     if off:
         record_property("elements_beside_the_oracle", f"{off}: {case.reason}")
 
