@@ -11,6 +11,7 @@ from typing import Any
 
 from tests.cases.data import cycled, make_values
 from tests.cases.oracle.node import Array, Result
+from tests.cases.oracle.rounding import fl32
 
 HERE = Path(__file__).parent
 TARGETS = ("c", "esp32s3", "esp32p4")
@@ -45,6 +46,8 @@ class Tensor:
         count = prod(self.shape)
         if "values" in self.spec:
             values = cycled(self.spec["values"], count)
+            if self.dtype == "float32":
+                values = [fl32(float(value)) for value in values]
         else:
             values = make_values(self.data, name, count, self.dtype, self.spec)
         return Array(self.shape, values, self.dtype, self.exponent)
