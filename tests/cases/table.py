@@ -167,6 +167,11 @@ def _of(value: Any, dtype: str) -> Any:
     return value.get(dtype, 0) if isinstance(value, dict) else value
 
 
+def _names(value: Any, dtype: str) -> bool:
+    """Whether a value is given for the dtype."""
+    return not isinstance(value, dict) or dtype in value
+
+
 def _tensor(spec: dict[str, Any], dtype: str, where: str) -> Tensor | None:
     assert set(spec) <= TENSOR_KEYS, f"{where}: unknown keys {set(spec) - TENSOR_KEYS}"
     if spec.get("omitted"):
@@ -181,7 +186,7 @@ def _tensor(spec: dict[str, Any], dtype: str, where: str) -> Tensor | None:
         constant=spec.get("constant", element_type not in ACTIVATIONS),
         packing=spec.get("packing", ""),
         data=spec.get("data", "random"),
-        spec={key: _of(spec[key], dtype) for key in ("range", "shift", "values") if key in spec},
+        spec={key: _of(spec[key], dtype) for key in ("range", "shift", "values") if key in spec and _names(spec[key], dtype)},
     )
 
 

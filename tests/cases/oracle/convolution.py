@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from tests.cases.oracle.accumulator import accumulate, exponent_of, finish
 from tests.cases.oracle.node import Array, Node, Position, oracle
+from tests.cases.oracle.rounding import fl32
 
 ITEMSIZE = {"int8": 1, "int16": 2}
 
@@ -22,17 +23,21 @@ def _taps(x: Array, at: Position, kernel: Position, strides: list[int], dilation
 @oracle("Conv")
 def convolve(node: Node) -> Array:
     x, w = node.x(0), node.x(1)
-    kernel, rank = w.shape[:-2], len(w.shape) - 2
+    is_float = x.dtype == "float32"
+    kernel, rank = w.shape[2:] if is_float else w.shape[:-2], len(w.shape) - 2
     strides, dilations = (node.attributes.get(name) or [1] * rank for name in ("strides", "dilations"))
     pads = node.attributes.get("pads") or [0] * 2 * rank
     depthwise = node.attributes.get("group", 1) != 1
-    channels = w.shape[-2] if depthwise else w.shape[-1]
+    channels = w.shape[0] if is_float else w.shape[-2] if depthwise else w.shape[-1]
     spatial = zip(x.shape[1:-1], kernel, strides, dilations, pads[:rank], pads[rank:], strict=True)
     shape = [1, *((n + b + e - (d * (k - 1) + 1)) // s + 1 for n, k, s, d, b, e in spatial), channels]
     values = []
     for at in itertools.product(*map(range, shape[1:-1])):
         taps = list(_taps(x, at, kernel, strides, dilations, pads[:rank]))
         for channel in range(channels):
+            if is_float:
+                values.append(_float_sum(node, taps, channel))
+                continue
             sources = [channel] if depthwise else range(x.shape[-1])
             products = [
                 [x[(0, *place, c)] * (w[(*offset, c, 0)] if depthwise else w[(*offset, c, channel)]) for c in sources]
@@ -42,6 +47,16 @@ def convolve(node: Node) -> Array:
             total = accumulate(products, bias, channel, channels, on=node.facts, itemsize=ITEMSIZE[x.dtype], depthwise=depthwise)
             values.append(finish(node, total, exponent_of(w.exponent, channel)))
     return Array(tuple(shape), values)
+
+
+def _float_sum(node: Node, taps: list, channel: int) -> float:
+    """One element in binary32, with the filter in ONNX order [N, C / group, K...]."""
+    x, w = node.x(0), node.x(1)
+    depth = w.shape[1]
+    first = channel // (w.shape[0] // node.attributes.get("group", 1)) * depth
+    total = sum(x[(0, *place, first + c)] * w[(channel, c, *offset)] for offset, place in taps for c in range(depth))
+    total += node.x(2).values[channel] if node.has(2) else 0.0
+    return fl32(max(total, 0.0) if node.attributes.get("activation") == "Relu" else total)
 
 
 @oracle("InsertZeros")
