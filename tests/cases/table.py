@@ -19,7 +19,7 @@ QUANT_TYPES = {"int8": "S8", "int16": "S16", "float32": "F32"}
 ACTIVATIONS = tuple(QUANT_TYPES)
 CASE_KEYS = {
     "name", "op", "dtype", "inputs", "outputs", "attributes", "lut", "targets", "arithmetic", "quant_type",
-    "runs", "off_by_one", "ulps", "reason", "int16_lut",
+    "runs", "off_by_one", "ulps", "reason", "differs", "int16_lut",
 }  # fmt: skip
 TENSOR_KEYS = {"shape", "dtype", "exponent", "data", "range", "shift", "values", "constant", "packing", "omitted"}
 
@@ -64,6 +64,7 @@ class Case:
         runs: how many times the network runs, on other data each time, without reset.
         off_by_one: how many elements per output may be 1 beside the expected value; ulps: by how many units in the last place a
             float may be off. Both need a ``reason``.
+        differs: targets on which the result in silicon arithmetic is not that of the reference: without that the row proves nothing.
     """
 
     table: str
@@ -81,6 +82,7 @@ class Case:
     off_by_one: int
     ulps: int
     reason: str
+    differs: tuple[str, ...]
     options: dict[str, Any]
 
     @property
@@ -158,6 +160,7 @@ def _case(table: str, row: dict[str, Any], dtype: str) -> Case:
         off_by_one=_of(row.get("off_by_one", 0), dtype),
         ulps=_of(row.get("ulps", 0), dtype),
         reason=row.get("reason", ""),
+        differs=tuple(row.get("differs", [])),
         options={key: row[key] for key in ("int16_lut",) if key in row},
     )
 

@@ -76,6 +76,9 @@ def test_case(case: Case, record_property: Callable[[str, object], None]) -> Non
             if order not in files:
                 files[order] = make_file(case, on, known[key])
             off += run_and_check(case, files[order], on, arithmetic, known[key])
+    for target in case.differs:
+        silicon, reference = (expected_outputs(case, facts(target, arithmetic)) for arithmetic in ("silicon", "reference"))
+        assert silicon != reference, f"on {target} both arithmetics give the same"
     if off:
         record_property("elements_beside_the_oracle", f"{off}: {case.reason}")
 
