@@ -1,4 +1,24 @@
-"""The case tables: what a TOML file beside this module says, as records."""
+"""The case tables: what a TOML file beside this module says, as records.
+
+A table ``<Op>.toml`` has ``[[case]]`` rows; ``[defaults]`` holds what rows leave out. Keys of a row:
+
+``name``            unique in the table; with the table and the dtype it also determines the random numbers
+``dtype``           of the activations: int8, int16, float32, or a list (the row runs once for each, and counts once)
+``inputs``          list of tensors, see below
+``outputs``         list of ``{ exponent, dtype, omitted }``; by default one of the row's dtype with exponent 0
+``attributes``      of the node; quant_type is added, or given as ``quant_type``. ``op``: another op_type than the table's name
+``lut``             tensor of the attached table
+``targets``         chips, by default c, esp32s3, esp32p4; ``arithmetic``: by default ["reference"]
+``differs``         targets on which silicon and reference must not give the same
+``runs``            how many times the network runs without reset
+``off_by_one``      elements per output that may be 1 beside the expectation, ``ulps`` for float32; with a ``reason``
+``int16_lut``       how the model reads 16-bit tables
+
+Keys of a tensor: ``shape`` (of a filter as in a file: [KH, KW, C, N]), ``dtype`` (``bias``: int32 or int64, by width), ``exponent`` (a
+list: one per output channel), ``data`` with ``range`` and ``shift`` (see :func:`tests.cases.data.make_values`) or ``values`` (again and
+again until the tensor is full), ``constant`` (by default what is no activation dtype), ``packing`` (conv, depthwise, matmul),
+``omitted``. Exponents, dtypes, ranges, values and tolerances may differ by dtype: ``exponent = { int8 = -4, int16 = -10 }``.
+"""
 
 from __future__ import annotations
 
