@@ -73,7 +73,7 @@ def _integers(kind: str, numbers: Iterator[int], count: int, low: int, high: int
     return [kinds[kind]() for _ in range(count)]
 
 
-_FLOAT_EXTREMES = (0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 1e-6, -1e-6, 1e6, -1e6, fl32(1 / 3))
+_FLOAT_EXTREMES = tuple(fl32(value) for value in (0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 1e-6, -1e-6, 1e6, -1e6, 1 / 3))
 
 
 def _floats(kind: str, numbers: Iterator[int], count: int, spec: dict[str, Any]) -> list[float]:

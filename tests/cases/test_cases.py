@@ -32,7 +32,7 @@ def expected_outputs(case: Case, on: Facts) -> Expected:
     result = []
     for run in range(case.runs):
         given = ORACLES[case.table](
-            Node(case.op, case.arrays(run), case.attributes, list(case.outputs), on, case.lut_array(), state)
+            Node(case.op, case.arrays(run), case.attributes, list(case.outputs), on, case.lut_array(), state, case.options)
         )
         outputs = given if isinstance(given, list) else [given]
         assert len(outputs) == len(case.outputs), f"the oracle gives {len(outputs)} outputs"

@@ -107,6 +107,7 @@ class Node:
         outputs: in node order; None for an omitted one.
         lut: values of the attached table, if any.
         state: empty at the first run; what an operator keeps from run to run.
+        options: how the model runs, by argument of ``Model`` (``int16_lut``).
     """
 
     op_type: str
@@ -116,6 +117,7 @@ class Node:
     facts: Facts
     lut: Array | None = None
     state: dict[str, Any] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
 
     def x(self, index: int = 0) -> Array:
         """An input that is there."""
