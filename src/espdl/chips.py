@@ -64,6 +64,8 @@ class Chip:
         per_channel_weights: whether Conv and Gemm take one weight exponent per output channel.
         bias_bits: width biases are clipped to at export, for 8-bit and 16-bit activations.
         macs8, macs16: accumulators in silicon arithmetic.
+        integer_attention: whether Attention computes on integers (quantizer spec 10.5); in float where it is false.
+        bitwise_logic: whether And and Or of its vector unit are bitwise; elsewhere they are of truth values (spec 3.1).
         clock_mhz: of one core. cores: number of cores that run convolutions.
         platform: its family in the ``.json`` file beside a model (quantizer spec 2.1).
     """
@@ -76,6 +78,8 @@ class Chip:
     bias_bits: tuple[int, int]
     macs8: Macs
     macs16: Macs
+    integer_attention: bool
+    bitwise_logic: bool
     clock_mhz: int
     cores: int
     platform: str
@@ -105,6 +109,8 @@ def _plain_c(name: str, clock_mhz: int, cores: int) -> Chip:
         bias_bits=(32, 64),
         macs8=Macs(wrap32, wrap32),
         macs16=Macs(wide, wide),
+        integer_attention=False,
+        bitwise_logic=False,
         clock_mhz=clock_mhz,
         cores=cores,
         platform="ESPDL_C",
@@ -122,6 +128,8 @@ def _pie_v1(name: str, clock_mhz: int) -> Chip:
         bias_bits=(20, 40),
         macs8=Macs(Accumulator(20, Overflow.SATURATE), Accumulator(40, Overflow.SATURATE, every=16), bias_bits=20),
         macs16=Macs(lane40, Accumulator(40, Overflow.SATURATE, every=8), bias_bits=40),
+        integer_attention=False,
+        bitwise_logic=False,
         clock_mhz=clock_mhz,
         cores=2,
         platform="ESPDL_S3",
@@ -138,6 +146,8 @@ def _pie_v2(name: str, clock_mhz: int) -> Chip:
         bias_bits=(32, 40),
         macs8=Macs(Accumulator(32, Overflow.SATURATE), Accumulator(40, Overflow.SATURATE, every=16)),
         macs16=Macs(Accumulator(64, Overflow.SATURATE), Accumulator(40, Overflow.SATURATE, every=8)),
+        integer_attention=True,
+        bitwise_logic=True,
         clock_mhz=clock_mhz,
         cores=2,
         platform="ESPDL",

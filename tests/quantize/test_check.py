@@ -12,7 +12,7 @@ import onnx_ir as ir
 import pytest
 
 from espdl.chips import CHIPS, get_chip
-from espdl.dl.module.base import MODULE_TYPES, NOT_YET, Module
+from espdl.dl.module.base import MODULE_TYPES, Module
 from espdl.errors import EspdlError
 from espdl.quantize.api import quantize
 from espdl.quantize.check import NodeVerdict, check_network, obstacle, require_supported
@@ -111,17 +111,18 @@ def test_of_many_unsupported_nodes_the_first_are_listed() -> None:
         require_supported(check_network(load_network(source), get_chip("c")), get_chip("c"))
 
 
-def test_the_chip_is_not_blamed_for_an_operator_that_only_this_version_lacks() -> None:
-    assert "Attention" in NOT_YET
-    shape = [1, 2, 5, 4]
-    source = network([op("Attention", "x x x", "y")], {"x": shape}, opset=23)
+def test_an_operator_that_only_newer_firmware_has_is_limited() -> None:
+    source = network([op("Attention", "x x x", "y")], {"x": [1, 2, 5, 4]}, opset=23)
     verdict = verdicts(source)["Attention_y"]
+    assert verdict.status == "limited"
+    assert verdict.detail == "needs an ESP-DL newer than 3.3.9"
+
+
+def test_an_operator_that_no_chip_has_is_unsupported_though_files_with_it_run() -> None:
+    verdict = verdicts(network([op("Erf", "x", "e"), op("Tanh", "e", "y")], X))["Erf_e"]
     assert verdict.status == "unsupported"
-    assert verdict.detail.startswith("ESP-DL runs Attention, this version of espdl does not yet")
-
-
-def test_no_operator_is_both_there_and_missing() -> None:
-    assert not NOT_YET & MODULE_TYPES.keys()
+    assert verdict.detail.startswith("ESP-DL has no such operator")
+    assert "use Gelu" in verdict.remedy
 
 
 def test_an_operator_of_the_users_own_is_supported() -> None:

@@ -10,7 +10,8 @@ import onnx_ir as ir
 
 import espdl.dl.module  # noqa: F401  # defines the operators
 from espdl.chips import Chip
-from espdl.dl.module.base import MODULE_TYPES, NOT_YET
+from espdl.dl.module.base import MODULE_TYPES, Module
+from espdl.dl.module.contract import Availability
 from espdl.dtypes import QuantType
 from espdl.errors import EspdlError
 from espdl.quantize.facts import node_facts
@@ -119,12 +120,12 @@ def _judge(node: ir.Node) -> NodeVerdict:
     chain = describe(node).partition(", ")[2]
     if module is None:
         reason = f"there is no operator {op_type} on the chip"
-        if op_type in NOT_YET and not node.domain:
-            reason = f"ESP-DL runs {op_type}, this version of espdl does not yet"
         if node.domain:
             reason += f" (domain {node.domain})"
         return NodeVerdict(name, op_type, "unsupported", _join(reason, chain), _remedy(op_type))
     facts, contract = node_facts(node), module.contract
+    if contract.availability is Availability.ABSENT:
+        return NodeVerdict(name, op_type, "unsupported", _join(contract.availability.value, chain), _remedy(op_type))
     rank = len(facts.input_shapes[0]) if facts.input_shapes and facts.input_shapes[0] is not None else None
     if contract.ranks and rank is not None and rank not in contract.ranks:
         ranks = " or ".join(map(str, contract.ranks))
@@ -140,6 +141,14 @@ def _judge(node: ir.Node) -> NodeVerdict:
             return NodeVerdict(name, op_type, "unsupported", _join(f"does not hold: {limit.text}", chain), limit.remedy)
     if refusal := _refusal(op_type):
         return NodeVerdict(name, op_type, "unsupported", _join(refusal, chain), "build the file with ESP-PPQ; espdl runs it")
+    return _limitation(node, module)
+
+
+def _limitation(node: ir.Node, module: type[Module]) -> NodeVerdict:
+    """A node that runs: supported, or with the first restriction that a user should know of."""
+    name, op_type, contract = node.name or "", node.op_type, module.contract
+    if contract.availability is not Availability.REGISTERED:
+        return NodeVerdict(name, op_type, "limited", contract.availability.value)
     if QuantType.SYMM_8BIT not in contract.quant_types:
         if QuantType.SYMM_16BIT in contract.quant_types:
             return NodeVerdict(name, op_type, "limited", "computes in 16 bit only")

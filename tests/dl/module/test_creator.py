@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from espdl.dl.module import MODULE_TYPES, NOT_YET, Module, ModuleCreator, NodeFacts
+from espdl.dl.module import MODULE_TYPES, Module, ModuleCreator, NodeFacts
 from espdl.dl.module.contract import INTEGER_AND_FLOAT, Layout
 from espdl.dtypes import Inplace, QuantType
 from espdl.errors import EspdlError
@@ -194,12 +194,6 @@ def test_unknown_operator_names_node_and_neighbour(creator: ModuleCreator) -> No
         creator.create(node_model("LeakyRelue"), "LeakyRelue", "block/act")
     assert "'block/act'" in str(caught.value)
     assert "the nearest is LeakyRelu" in str(caught.value)
-
-
-@pytest.mark.parametrize("op_type", sorted(NOT_YET))
-def test_an_operator_that_is_not_implemented_yet_is_told_from_one_that_chips_lack(creator: ModuleCreator, op_type: str) -> None:
-    with pytest.raises(EspdlError, match="ESP-DL runs it, this version of espdl does not yet"):
-        creator.create(node_model(op_type), op_type, "rnn")
 
 
 def test_an_emptied_register_says_so(creator: ModuleCreator) -> None:

@@ -2,6 +2,7 @@
 
 from espdl.dl.module import (  # noqa: F401  # imported for their registration
     add,
+    attention,
     clip,
     compare,
     concat,
@@ -47,14 +48,14 @@ from espdl.dl.module import (  # noqa: F401  # imported for their registration
     tanh,
     transpose,
 )
-from espdl.dl.module.base import MODULE_TYPES, NOT_YET, Module, Step
-from espdl.dl.module.contract import Align, Contract, Layout, LayoutRule, Limit, NodeFacts, Quantization
+from espdl.dl.module.base import MODULE_TYPES, Module, Step
+from espdl.dl.module.contract import Align, Availability, Contract, Layout, LayoutRule, Limit, NodeFacts, Quantization
 from espdl.dl.module.creator import ModuleCreator
 
 __all__ = [
     "MODULE_TYPES",
-    "NOT_YET",
     "Align",
+    "Availability",
     "Contract",
     "Layout",
     "LayoutRule",

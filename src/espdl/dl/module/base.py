@@ -26,9 +26,6 @@ Step = Callable[[], None]
 MODULE_TYPES: dict[str, type[Module]] = {}
 """Every operator class by op_type, ours and users'. Filled by defining a subclass."""
 
-NOT_YET = frozenset({"Attention"})
-"""Operators that ESP-DL runs and that are not implemented here yet: the chip is not to blame for them."""
-
 
 class Module:
     """One operator: everything the project knows of it.

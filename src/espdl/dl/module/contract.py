@@ -63,6 +63,15 @@ def constants(text: str, first: int, last: int | None = None, *, remedy: str = "
     return Limit(text, holds, remedy)
 
 
+class Availability(enum.Enum):
+    """Which firmware runs an operator (runtime spec 3.0.2); the value says it to a user."""
+
+    REGISTERED = ""
+    UNREGISTERED = "ESP-DL 3.3.9 has it but does not register it: the firmware must, with ModuleCreator::register_module"
+    NEWER = "needs an ESP-DL newer than 3.3.9"
+    ABSENT = "ESP-DL has no such operator: only espdl runs files with it"
+
+
 @dataclass(frozen=True)
 class Contract:
     """What an operator accepts (runtime spec 3.0.3).
@@ -71,11 +80,13 @@ class Contract:
         quant_types: in which arithmetic it runs.
         ranks: of input 0; empty for any.
         limits: further conditions.
+        availability: which firmware has it.
     """
 
     quant_types: frozenset[QuantType]
     ranks: tuple[int, ...] = ()
     limits: tuple[Limit, ...] = ()
+    availability: Availability = Availability.REGISTERED
 
 
 INTEGER = frozenset({QuantType.SYMM_8BIT, QuantType.SYMM_16BIT})

@@ -6,7 +6,7 @@ import importlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar
 
-from espdl.dl.module.base import MODULE_TYPES, NOT_YET, Module
+from espdl.dl.module.base import MODULE_TYPES, Module
 from espdl.errors import EspdlError
 from espdl.wording import nearest
 
@@ -80,8 +80,6 @@ class ModuleCreator:
         remedy = "replace it in the network before quantizing, or define a Module subclass with that op_type"
         if self._cleared:
             why, remedy = "Model.minimize() or clear() has emptied the register", "call register_dl_modules(), or load a model"
-        elif op_type in NOT_YET:
-            why = "ESP-DL runs it, this version of espdl does not yet"
         else:
             near = nearest(op_type, self.registered(), 1)
             why = "the chip's runtime has none of that name" + (f"; the nearest is {near}" if near else "")
