@@ -50,6 +50,7 @@ CASES: list[tuple[str, list[np.ndarray | None], dict[str, Any]]] = [
     ("Elu", [signed(2, 30)], {"alpha": 0.3}),
     ("HardSigmoid", [signed(2, 30)], {}),
     ("HardSigmoid", [signed(2, 30)], {"alpha": 0.4, "beta": 0.1}),
+    ("Erf", [signed(2, 30)], {}),
     ("Log", [floats(2, 30)], {}),
     ("Sqrt", [floats(2, 30)], {}),
     ("Identity", [signed(3)], {}),
@@ -80,6 +81,13 @@ CASES: list[tuple[str, list[np.ndarray | None], dict[str, Any]]] = [
     ("GlobalAveragePool", [signed(1, 3, 7, 8)], {}),
     ("MaxPool", [signed(1, 3, 7, 8)], {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 0, 1]}),
     ("MaxPool", [signed(1, 3, 9)], {"kernel_shape": [2]}),
+    ("ConvTranspose", [signed(1, 3, 5), signed(3, 4, 3), signed(4)], {}),
+    ("ConvTranspose", [signed(1, 3, 4, 5), signed(3, 4, 3, 2)], {"strides": [2, 3], "pads": [1, 0, 0, 1]}),
+    (
+        "ConvTranspose",
+        [signed(1, 4, 4, 5), signed(4, 3, 3, 3), signed(6)],
+        {"group": 2, "strides": [2, 3], "dilations": [2, 1], "pads": [1, 2, 1, 2], "output_padding": [1, 2]},
+    ),
     (
         "Resize",
         [signed(1, 3, 4, 5), None, np.float32([1, 1, 2, 3])],

@@ -14,7 +14,7 @@ from espdl.dl.module.base import MODULE_TYPES, Step
 from espdl.dl.module.checks import INTEGER_TYPES, common_dtype, given, text_attribute
 from espdl.dl.module.contract import INTEGER, Contract
 from espdl.dl.module.table import interpolated16, stored_table8, stored_table16, table_step
-from espdl.dl.module.unary import Unary
+from espdl.dl.module.unary import Unary, erf
 from espdl.dtypes import DType, Int16Lut
 from espdl.errors import EspdlError
 from espdl.tensor import TensorBase
@@ -58,5 +58,5 @@ class Gelu(Lut, op_type="Gelu"):
         if text_attribute(self, "approximate", "none") == "tanh":
             inner = np.tanh(math.sqrt(2 / math.pi) * (wide + 0.044715 * wide**3))
         else:
-            inner = np.asarray(np.frompyfunc(math.erf, 1, 1)(wide / math.sqrt(2)), dtype=np.float64)
+            inner = erf(wide / math.sqrt(2))
         return (0.5 * wide * (1 + inner)).astype(x.dtype)

@@ -13,7 +13,6 @@ from espdl.dl.base.steps import WindowAxis, slide
 from espdl.dl.machine import Machine
 from espdl.dl.module.base import Module, Step
 from espdl.dl.module.checks import (
-    INTEGER_TYPES,
     NUMBER_TYPES,
     common_dtype,
     given,
@@ -72,7 +71,6 @@ _WINDOW_LIMITS = (
 
 class _Pool(Module, ABC):
     layout: ClassVar[LayoutRule] = LayoutRule(Layout.CHANNELS_LAST)
-    types: ClassVar[tuple[DType, ...]] = NUMBER_TYPES
 
     def get_output_shape(self, input_shapes: list[list[int]]) -> list[list[int]]:
         source = input_shape(input_shapes)
@@ -96,7 +94,7 @@ class _Pool(Module, ABC):
         source, target = given(inputs, 0, "input"), outputs[0]
         if len(outputs) != 1:
             raise EspdlError(f"{len(outputs)} outputs", why="the chip writes no indices")
-        dtype = common_dtype(self, (source, target), self.types, hint="quantize the network to 8 or 16 bits")
+        dtype = common_dtype(self, (source, target), NUMBER_TYPES, hint="quantize the network to 8 or 16 bits")
         self.get_output_shape([list(source.shape)])
         return self._step(source, target, dtype, machine)
 
@@ -171,14 +169,19 @@ class GlobalAveragePool(_Average, op_type="GlobalAveragePool"):
 
 
 class MaxPool(_Window, op_type="MaxPool"):
-    """Maximum over a window, of raw integers; pads are never the maximum."""
+    """Maximum over a window, of raw integers; pads are never the maximum. ESP-DL has no float32 form of it; here files with one run."""
 
     contract = Contract(INTEGER, ranks=(3, 4), limits=(*_WINDOW_LIMITS, Limit("the indices output is not used", _one_output)))
     quantization = Quantization(passive=True)
-    types = INTEGER_TYPES
 
     def float_forward(self, x: NDArray[Any]) -> NDArray[Any]:  # type: ignore[override]
         return slide(x, self.windows, np.maximum, np.finfo(x.dtype).min)
 
     def _step(self, source: TensorBase, target: TensorBase, dtype: DType, machine: Machine) -> Step:
+        if dtype is DType.FLOAT:
+
+            def largest() -> None:
+                target.data[...] = self.float_forward(source.data)
+
+            return largest
         return machine.kernels.max_pool_step(source.data, target.data, self.windows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -16,6 +17,8 @@ from espdl.dl.module.table import stored_table8, table_step
 from espdl.dtypes import DType, Inplace
 from espdl.rounding import Rounding, dequantize, quantize
 from espdl.tensor import TensorBase
+
+_erf = np.frompyfunc(math.erf, 1, 1)
 
 
 class Unary(Module):
@@ -75,6 +78,11 @@ def log(values: NDArray[Any]) -> NDArray[Any]:
 def sigmoid(values: NDArray[Any]) -> NDArray[Any]:
     """``1 / (1 + exp(-x))``, the exponential in the precision of ``values`` and the division in binary64 (runtime spec 3.6)."""
     return np.asarray(1.0 / (1.0 + exp(-values).astype(np.float64))).astype(values.dtype)
+
+
+def erf(values: NDArray[Any]) -> NDArray[Any]:
+    """The error function, computed in binary64 and rounded once to the precision of ``values``."""
+    return np.asarray(_erf(values.astype(np.float64)), dtype=np.float64).astype(values.dtype)
 
 
 def tanh(values: NDArray[Any]) -> NDArray[Any]:
