@@ -66,13 +66,15 @@ def assign(model: ir.Model, platform: TargetPlatform, setting: QuantizationSetti
 
 
 def node_bits(node: ir.Node, platform: TargetPlatform, forced: bool = False) -> int:
-    """Width in which a node runs on ``platform``: its integers, or 0 for float.
+    """Width in which a node runs on ``platform``: its integers, or 0 for float. Truth values are bytes everywhere.
 
     An operator without integer form, or one that loses too much in it, runs in float unless its width is ``forced``.
     """
     module = module_of(node)
     able = module.contract.quant_types
     bits = platform.activation_bits
+    if module.quantization.truth_values:
+        return 8
     if not _handles_numbers(node):
         return 0
     if bits and QUANT_TYPES[bits] in able and (forced or not module.quantization.prefers_float):

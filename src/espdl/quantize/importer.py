@@ -29,6 +29,7 @@ _INPUT_TYPES = frozenset({ir.DataType.FLOAT, ir.DataType.INT64, ir.DataType.INT3
 _WIDE_OR_NARROW = frozenset({ir.DataType.FLOAT16, ir.DataType.BFLOAT16, ir.DataType.DOUBLE})
 _INFINITY_IS_A_NUMBER = frozenset(
     {"Add", "Sub", "Where", "Clip", "Pad", "Max", "Min", "Expand", "Concat", "Less", "Greater", "LessOrEqual", "GreaterOrEqual"}
+    | {"Attention"}
 )
 
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import onnx_ir as ir
 
 from espdl.chips import Chip
+from espdl.quantize.passes.attention import TidyAttention
 from espdl.quantize.passes.canonical import WriteAxes, WriteSizes
 from espdl.quantize.passes.clean import RemoveNeutral, RemoveNoOps
 from espdl.quantize.passes.decompose_conv_transpose import DecomposeConvTranspose
@@ -77,9 +78,14 @@ FLOAT_PASSES: tuple[FloatPass, ...] = (
     FloatPass("counted_pool", lambda chip: CountedPool(), "AveragePool that leaves pads out -> AveragePool, Mul"),
     FloatPass("depth", lambda chip: LegaliseDepth(), "DepthToSpace and SpaceToDepth in the chip's channel order"),
     FloatPass("resize", lambda chip: LegaliseResize(), "Resize modes in the chip's words"),
-    FloatPass("arithmetic", lambda chip: LegaliseArithmetic(), "Pow, Reciprocal, Sum, Abs -> Mul, Sqrt, Div, Add, Relu"),
+    FloatPass(
+        "arithmetic",
+        lambda chip: LegaliseArithmetic(),
+        "Pow, Reciprocal, Sum, Abs, Max of many -> Mul, Sqrt, Div, Add, Relu, Max",
+    ),
     FloatPass("expand", lambda chip: LegaliseExpand(), "Expand and Tile -> broadcasting, or Concat"),
     FloatPass("recurrent", lambda chip: TidyRecurrent(), "zero initial states and full sequence lengths of GRU and LSTM"),
+    FloatPass("attention", lambda chip: TidyAttention(), "Attention on heads, masks of 0 and -inf as truth values"),
     FloatPass("transposes", lambda chip: FuseTransposes(), "Transposes in a row -> one"),
     FloatPass("flatten", lambda chip: ReshapeToFlatten(), "Reshape to [1, K] -> Flatten"),
     FloatPass("remove_neutral", lambda chip: RemoveNeutral(), "x + 0, x * 1 -> x"),

@@ -64,6 +64,9 @@ CASES: list[tuple[str, list[np.ndarray | None], dict[str, Any]]] = [
         (op_type, [signed(2, 3).round(), signed(3).round()], {})
         for op_type in ("Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual")
     ),
+    *((op_type, [signed(2, 3, 4), signed(3, 1)], {}) for op_type in ("Max", "Min")),
+    *((op_type, [signed(2, 3, 4) > 0, signed(3, 1) > 0], {}) for op_type in ("And", "Or", "Xor")),
+    ("Not", [signed(2, 3, 4) > 0], {}),
     ("Softmax", [signed(2, 3, 4)], {"axis": 1}),
     ("LogSoftmax", [signed(2, 3, 4)], {}),
     ("LayerNormalization", [signed(2, 3, 4), signed(4), signed(4)], {"axis": -1}),

@@ -118,6 +118,7 @@ class Quantization:
             every ``computing`` operator, too.
         inputs_like_first: constant inputs given in the exponent of input 0 (limits of Clip, filling of Pad).
         largest_exponent: of an 8-bit input 0; with a larger one the operator may overflow, and runs in float instead.
+        truth_values: works on bool tensors, which chips hold as bytes: written as an 8-bit operator.
         prefers_float: runs in float unless a width is asked for; its results need more digits than integers hold.
         refusal: why networks with the operator cannot be quantized though files with it run; empty where they can.
     """
@@ -132,6 +133,7 @@ class Quantization:
     multiplies: bool = False
     inputs_like_first: frozenset[int] = frozenset()
     largest_exponent: int | None = None
+    truth_values: bool = False
     prefers_float: bool = False
     refusal: str = ""
 

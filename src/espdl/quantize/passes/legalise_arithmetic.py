@@ -11,13 +11,13 @@ LARGEST_REPETITION = 64
 
 
 class LegaliseArithmetic(NodePass):
-    """Rewrites powers, reciprocals, sums of many and absolute values.
+    """Rewrites powers, reciprocals, sums, maxima and minima of many, and absolute values.
 
     ``x ** 2`` -> ``x * x``, ``x ** 0.5`` -> Sqrt, ``x ** 1`` -> x, ``1 / x`` -> Div, Sum and Mean of many -> Add in a row (and Mul),
-    ``|x|`` -> ``relu(x) + relu(-x)``, PRelu with one slope -> LeakyRelu.
+    Max and Min of many -> of two in a row, ``|x|`` -> ``relu(x) + relu(-x)``, PRelu with one slope -> LeakyRelu.
     """
 
-    op_types = ("Pow", "Reciprocal", "Sum", "Mean", "Abs", "PRelu")
+    op_types = ("Pow", "Reciprocal", "Sum", "Mean", "Max", "Min", "Abs", "PRelu")
 
     def rewrite(self, node: ir.Node, edit: Editor) -> bool:
         x = node.inputs[0]
@@ -41,18 +41,21 @@ class LegaliseArithmetic(NodePass):
                 return False
             edit.replace(node, "LeakyRelu", [x], {"alpha": slope})
         else:
-            return self._sum(node, edit)
+            return self._in_pairs(node, edit)
         return True
 
-    def _sum(self, node: ir.Node, edit: Editor) -> bool:
-        if len(node.inputs) < 2:
+    def _in_pairs(self, node: ir.Node, edit: Editor) -> bool:
+        pair = {"Sum": "Add", "Mean": "Add"}.get(node.op_type, node.op_type)
+        if len(node.inputs) == 1 and node.inputs[0] is not None:
+            return edit.bypass(node, node.inputs[0])
+        if len(node.inputs) < 2 or (len(node.inputs) == 2 and pair == node.op_type):
             return False
         total = node.inputs[0]
         for index, value in enumerate(node.inputs[1:], start=1):
-            if node.op_type == "Sum" and index == len(node.inputs) - 1:
-                edit.replace(node, "Add", [total, value])
+            if node.op_type != "Mean" and index == len(node.inputs) - 1:
+                edit.replace(node, pair, [total, value])
                 return True
-            total = edit.before(node, "Add", [total, value], name=f"{node.name}_add_{index}")
+            total = edit.before(node, pair, [total, value], name=f"{node.name}_{pair.lower()}_{index}")
         edit.replace(node, "Mul", [total, edit.constant(f"{node.name}_share", np.array(1 / len(node.inputs), np.float32))])
         return True
 
@@ -66,6 +69,7 @@ class LegaliseExpand(NodePass):
     op_types = ("Expand", "Tile")
     _broadcasting = frozenset(
         {"Add", "Sub", "Mul", "Div", "Pow", "Mod", "Greater", "Less", "Equal", "GreaterOrEqual", "LessOrEqual"}
+        | {"Max", "Min", "And", "Or", "Xor"}
     )
 
     def rewrite(self, node: ir.Node, edit: Editor) -> bool:
