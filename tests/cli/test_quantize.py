@@ -46,6 +46,23 @@ def test_files_and_figures(espdl: Command, network: Path, calibration: Path, tmp
     assert Model(output).chip.name == "esp32p4"
 
 
+def test_every_verb_knows_every_chip(espdl: Command, network: Path, calibration: Path, tmp_path: Path) -> None:
+    output, image = tmp_path / "net.espdl", tmp_path / "in.npz"
+    np.savez(image, image=np.linspace(0, 1, 64, dtype=np.float32).reshape(1, 8, 8, 1))
+    target = ("--target", "esp32s31")
+    assert espdl("check", network, *target, "--json").json["runs"]
+    assert espdl("quantize", network, "-o", output, *target, "--calib", calibration, "--test-values").code == 0
+    for result in (espdl("test", output), espdl("test", output, *target), espdl("test", output, "--target", "esp32p4")):
+        assert result.code == 0
+    result = espdl("run", output, "--inputs", image, "--outputs", tmp_path / "out.npz", "--json")
+    assert (result.code, result.json["target"]) == (0, "esp32s31")
+    assert espdl("profile", output, *target).code == 0
+    refused = espdl("run", output, "--inputs", image, "--outputs", tmp_path / "out.npz", "--target", "esp32s3")
+    assert refused.code == 1
+    assert "cannot run on esp32s3" in refused.err
+    assert "esp32s31" in espdl("inspect", output).out
+
+
 def test_text(espdl: Command, network: Path, calibration: Path, tmp_path: Path) -> None:
     output = tmp_path / "net.espdl"
     result = espdl("quantize", network, "-o", output, "--target", "c", "--calib", calibration, "--calib-steps", 3)
