@@ -11,7 +11,7 @@ import pytest
 from espdl.dtypes import Arithmetic
 from espdl.errors import EspdlError
 from espdl.rounding import Rounding, dequantize, quantize
-from tests.dl.module.attention_oracle import attention8, attention16, logit_of
+from tests.cases.oracle.attention import attention8, attention16, logit_of
 from tests.dl.module.harness import machine, make, run, tensor
 
 INTEGER = machine("esp32p4")
