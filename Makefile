@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # The set-up is repeated when the packaging, a C++ file or the list of Python files changes.
 STATE := $(shell (find src -name '*.py' | sort; cat pyproject.toml CMakeLists.txt csrc/*) | cksum | cut -d' ' -f1)
 
-.PHONY: set-up demo test test-slow sanitize lint format bench clean
+.PHONY: set-up demo test test-slow sanitize lint format docs-operators bench clean
 
 set-up: $(VENV)/.dev-$(STATE)
 
@@ -39,6 +39,12 @@ format: $(VENV)/.dev-$(STATE)
 	$(BIN)/ruff format src tests benchmarks examples
 
 BENCH := build/bench
+# The table of operators, from the operators themselves; a test fails where the page is not current.
+docs-operators: $(VENV)/.dev-$(STATE)
+	mkdir -p docs
+	$(BIN)/espdl ops --markdown > docs/operators.md.new
+	mv docs/operators.md.new docs/operators.md
+
 bench: $(VENV)/.dev-$(STATE)
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python benchmarks/bench_kernels.py --json $(BENCH)/kernels.json
 	$(BIN)/python benchmarks/bench_networks.py --folder $(BENCH)/networks --json $(BENCH)/networks.json

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+import textwrap
 from collections.abc import Iterable, Sequence
 
 from rich import box
@@ -35,15 +36,18 @@ def console() -> Console:
     return plain if plain.width <= COLUMNS else Console(highlight=False, width=COLUMNS)
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]], *, right: Sequence[str] = ()) -> None:
+def print_table(
+    columns: Sequence[str], rows: Iterable[Sequence[str | Text]], *, right: Sequence[str] = (), dense: bool = False
+) -> None:
     """Prints a table; long cells are folded into several lines, never cut.
 
     Args:
         columns: the headings.
         rows: one text per column.
         right: headings of the columns that are aligned to the right.
+        dense: less space between columns, for tables of many.
     """
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, collapse_padding=dense)
     for column in columns:
         table.add_column(column, justify="right" if column in right else "left", overflow="fold")
     for row in rows:
@@ -59,6 +63,13 @@ def print_facts(facts: Iterable[tuple[str, str]]) -> None:
     for name, value in facts:
         table.add_row(Text(name), Text(value))
     _print(table)
+
+
+def print_paragraph(text: str) -> None:
+    """Prints text in lines of at most 100 columns; a paragraph that begins with blanks keeps them on every line."""
+    blanks = " " * (len(text) - len(text.lstrip()))
+    hanging = blanks + ("  " if text.lstrip().startswith("- ") else "")
+    print(textwrap.fill(text.strip(), COLUMNS, initial_indent=blanks, subsequent_indent=hanging, break_on_hyphens=False))
 
 
 def _print(table: Table) -> None:

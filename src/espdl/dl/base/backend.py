@@ -10,6 +10,7 @@ import warnings
 from espdl.dl.base.kernels import Kernels, MacFilter, MacKernel, Window
 from espdl.dl.base.numpy_mac import NumpyLinear, NumpyMac
 from espdl.dl.base.numpy_steps import NumpySteps
+from espdl.dl.base.step_kernels import StepKernels
 from espdl.dl.base.tables import lookup, shift_round_saturate
 from espdl.errors import EspdlError
 
@@ -90,3 +91,17 @@ def _native_kernels() -> tuple[Kernels | None, str]:
     except ImportError as error:
         return None, f"the native extension does not load: {error}"
     return NativeKernels(), ""
+
+
+def kernel_names() -> frozenset[str]:
+    """Names of the methods of :class:`Kernels`: what an operator may ask a backend for."""
+    members = {**vars(StepKernels), **vars(Kernels)}
+    return frozenset(name for name, value in members.items() if callable(value) and not name.startswith("_"))
+
+
+def native_kernel_names() -> frozenset[str]:
+    """Those of :func:`kernel_names` that the native backend has a C++ form of; none where it was not built."""
+    kernels, _ = _native_kernels()
+    if kernels is None:
+        return frozenset()
+    return frozenset(name for name in kernel_names() if getattr(type(kernels), name) is not getattr(NumpyKernels, name))

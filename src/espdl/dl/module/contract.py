@@ -81,12 +81,14 @@ class Contract:
         ranks: of input 0; empty for any.
         limits: further conditions.
         availability: which firmware has it.
+        narrow_weights: whether 16-bit activations go with 8-bit weights, too (W8A16).
     """
 
     quant_types: frozenset[QuantType]
     ranks: tuple[int, ...] = ()
     limits: tuple[Limit, ...] = ()
     availability: Availability = Availability.REGISTERED
+    narrow_weights: bool = False
 
 
 INTEGER = frozenset({QuantType.SYMM_8BIT, QuantType.SYMM_16BIT})
@@ -139,14 +141,22 @@ class Quantization:
 
 
 class Layout(enum.Enum):
-    """How an operator takes part in moving activations to channels-last order (quantizer spec 11.2)."""
+    """How an operator takes part in moving activations to channels-last order (quantizer spec 11.2); :attr:`text` says it."""
 
-    CHANNELS_LAST = "channels_last"  # works on N, spatial, C: rank 4 and rank 3 inputs are brought there
-    FOLLOWS_INPUT = "follows_input"  # any order: the output has the order of input 0
-    BROADCAST = "broadcast"  # any order, the same one for all inputs
-    AXES = "axes"  # any order, its axes are renumbered
-    CONCAT = "concat"  # one order for all inputs, then its axis is renumbered
-    ONNX = "onnx"  # only the order of the ONNX network
+    CHANNELS_LAST = "channels_last", "works on [N, H, W, C] or [N, W, C]: its inputs are brought there"
+    FOLLOWS_INPUT = "follows_input", "any order of axes: the output has that of input 0"
+    BROADCAST = "broadcast", "any order of axes, the same one for all inputs"
+    AXES = "axes", "any order of axes: those it names are renumbered"
+    CONCAT = "concat", "one order of axes for all inputs; the axis it names is renumbered"
+    ONNX = "onnx", "only the order of axes of the ONNX network"
+
+    text: str
+
+    def __new__(cls, value: str, text: str) -> Layout:
+        member = object.__new__(cls)
+        member._value_ = value
+        member.text = text
+        return member
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,7 @@ class Conv(MacModule, op_type="Conv"):
     contract: ClassVar[Contract] = Contract(
         INTEGER,
         ranks=(3, 4),
+        narrow_weights=True,
         limits=(
             constants("the filter is a constant", 1, 1, remedy="use MatMul where the network computes the weights"),
             constants("the bias is a constant", 2, remedy="put an Add behind the node"),

@@ -30,6 +30,7 @@ class Gemm(MacModule, op_type="Gemm"):
 
     contract: ClassVar[Contract] = Contract(
         INTEGER,
+        narrow_weights=True,
         limits=(
             constants("B is a constant", 1, 1, remedy="use MatMul for two computed inputs"),
             Limit("transA is 0", lambda facts: not facts.attributes.get("transA", 0), "put a Transpose before the node"),

@@ -41,7 +41,9 @@ class LayerNormalization(Module, op_type="LayerNormalization"):
     """
 
     default_inplace = Inplace.CHANGED_BUFFER
-    contract = Contract(INTEGER_AND_FLOAT, limits=(Limit("mean and deviation are not outputs", _one_output),))
+    contract = Contract(
+        INTEGER_AND_FLOAT, limits=(Limit("mean and deviation are not outputs", _one_output, "compute them with ReduceMean"),)
+    )
 
     def configure(self) -> None:
         self.axis = integer_attribute(self, "axis", -1)

@@ -32,7 +32,7 @@ class MacModule(Module):
         activation: fused behind the sum. Only Relu acts; the others are as linear on the chips (spec 3.3).
     """
 
-    contract: ClassVar[Contract] = Contract(INTEGER)
+    contract: ClassVar[Contract] = Contract(INTEGER, narrow_weights=True)
     quantization: ClassVar[Quantization] = Quantization(computing=True)
 
     def configure(self) -> None:

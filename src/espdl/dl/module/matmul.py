@@ -35,7 +35,10 @@ class MatMul(MacModule, op_type="MatMul"):
     """
 
     contract: ClassVar[Contract] = Contract(
-        INTEGER, limits=(Limit("both inputs have 1 to 4 dimensions", _rank_runs, "reshape to fewer dimensions"),)
+        INTEGER,
+        ranks=(1, 2, 3, 4),
+        narrow_weights=True,
+        limits=(Limit("both inputs have 1 to 4 dimensions", _rank_runs, "reshape to fewer dimensions"),),
     )
     quantization: ClassVar[Quantization] = Quantization(computing=True)
 

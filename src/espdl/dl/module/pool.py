@@ -64,7 +64,7 @@ BATCH = Limit("batch is 1", _batch_is_one, "export the network with batch 1")
 _WINDOW_LIMITS = (
     BATCH,
     Limit("ceil_mode is 0 or changes nothing", _floors, "pad the input so that the windows fit"),
-    Limit("no dilations", _no_dilations),
+    Limit("no dilations", _no_dilations, "pool with a larger kernel: the chip reads every pixel of a window"),
     Limit("auto_pad is not used", _explicit_pads, "write the pads out"),
 )
 
@@ -171,7 +171,14 @@ class GlobalAveragePool(_Average, op_type="GlobalAveragePool"):
 class MaxPool(_Window, op_type="MaxPool"):
     """Maximum over a window, of raw integers; pads are never the maximum. ESP-DL has no float32 form of it; here files with one run."""
 
-    contract = Contract(INTEGER, ranks=(3, 4), limits=(*_WINDOW_LIMITS, Limit("the indices output is not used", _one_output)))
+    contract = Contract(
+        INTEGER,
+        ranks=(3, 4),
+        limits=(
+            *_WINDOW_LIMITS,
+            Limit("the indices output is not used", _one_output, "find the indices in the program behind the network"),
+        ),
+    )
     quantization = Quantization(passive=True)
 
     def float_forward(self, x: NDArray[Any]) -> NDArray[Any]:  # type: ignore[override]

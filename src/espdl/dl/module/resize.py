@@ -85,7 +85,7 @@ class Resize(Module, op_type="Resize"):
             ),
             Limit("linear positions are half_pixel or align_corners", _linear_transform, "use half_pixel"),
             Limit("no antialias, keep_aspect_ratio_policy stretch", _stretches, "set antialias to 0, write the sizes out"),
-            Limit("only spatial axes are resized", _spatial_only),
+            Limit("only spatial axes are resized", _spatial_only, "transpose first, or repeat the other axes with Concat"),
             constants("scales or sizes are constants", 2),
         ),
     )
