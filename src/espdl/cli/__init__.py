@@ -23,6 +23,7 @@ VERBS = {
     "quantize": "Quantize an ONNX network to an .espdl file.",
     "run": "Run an .espdl file on arrays, bit for bit as the chip would.",
     "test": "Run the test values embedded in .espdl files.",
+    "conformance": "Run all .espdl files with test values under a directory, as a matrix.",
     "ops": "Show which operators run, with their types and limits.",
     "profile": "Show memory and time of an .espdl file.",
     "inspect": "Show what is in an .espdl file and how to feed it.",

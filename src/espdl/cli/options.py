@@ -34,6 +34,9 @@ FILE = PathValidator(exists=True, dir_okay=False)
 
 ModelFile = Annotated[Path, Parameter(name="MODEL", help="An .espdl file.", validator=FILE)]
 NetworkFile = Annotated[Path, Parameter(name="MODEL", help="An .onnx file.", validator=FILE)]
+Directory = Annotated[
+    Path, Parameter(name="DIR", help="Searched with all its folders.", validator=PathValidator(exists=True, file_okay=False))
+]
 InputFile = Annotated[Path, Parameter(validator=FILE)]
 OutputFile = Annotated[Path, Parameter(validator=PathValidator(dir_okay=False))]
 InputShapes = Annotated[
@@ -47,6 +50,10 @@ Target = Annotated[str, Parameter(name="--target", validator=_known_chip, help="
 ModelTarget = Annotated[
     str | None,
     Parameter(name="--target", validator=_known_chip, help="Chip; needed only when the file does not tell it."),
+]
+DirectoryTarget = Annotated[
+    str | None,
+    Parameter(name="--target", validator=_known_chip, help="Chip; files for chips that compute otherwise are left out."),
 ]
 Arithmetic = Annotated[
     Literal["silicon", "reference"],

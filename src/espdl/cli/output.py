@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 import sys
 import textwrap
 from collections.abc import Iterable, Sequence
@@ -13,20 +11,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from espdl.report.jsontext import json_text
+
 COLUMNS = 100
 
 
 def print_json(value: object) -> None:
     """Prints one JSON object; what JSON does not know (paths, enumerations) becomes text, infinities and NaN null."""
-    print(json.dumps(_finite(value), indent=2, default=str, allow_nan=False))
-
-
-def _finite(value: object) -> object:
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    print(json_text(value))
 
 
 def console() -> Console:

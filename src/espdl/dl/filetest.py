@@ -42,7 +42,7 @@ class FileVerdict:
         target_source: how the chip was found, or which were tried.
         arithmetic: in which it ran.
         backend: kernels that ran.
-        outputs: one entry per test output: name, size, wrong, off_by_one.
+        outputs: one entry per test output, the fields of :class:`espdl.dl.selftest.OutputCheck`.
     """
 
     file: str
@@ -94,17 +94,28 @@ def judge_file(
         loader = FbsLoader(Path(path))
     except EspdlError as error:
         return [FileVerdict(str(path), Outcome.ERROR, str(error))]
-    return [
-        _judge_model(loader, index, f"{path}[{name}]" if name else str(path), target, Arithmetic(arithmetic), backend)
-        for index, name in enumerate(loader.model_names)
-    ]
+    verdicts = []
+    for index, name in enumerate(loader.model_names):
+        file = f"{path}[{name}]" if name else str(path)
+        try:
+            fbs_model = loader.load(index)
+        except EspdlError as error:
+            verdicts.append(FileVerdict(file, Outcome.ERROR, str(error)))
+        else:
+            verdicts.append(judge_model(fbs_model, file, target, arithmetic, backend))
+    return verdicts
 
 
-def _judge_model(
-    loader: FbsLoader, index: int, file: str, target: str | Chip | None, arithmetic: Arithmetic, backend: str | None
+def judge_model(
+    fbs_model: FbsModel,
+    file: str,
+    target: str | Chip | None = None,
+    arithmetic: str | Arithmetic = Arithmetic.SILICON,
+    backend: str | None = None,
 ) -> FileVerdict:
+    """The verdict of :func:`judge_file` on a model that is loaded already; ``file`` is its name there."""
+    arithmetic = Arithmetic(arithmetic)
     try:
-        fbs_model = loader.load(index)
         if not fbs_model.get_test_outputs_name():
             return FileVerdict(file, Outcome.NO_TEST_VALUES, "the file holds no test values")
         chips = candidate_chips(read_evidence(fbs_model))
@@ -152,5 +163,5 @@ def _test_on(
         model.target_source,
         arithmetic.value,
         model.machine.kernels.name,
-        tuple({"name": c.name, "size": c.size, "wrong": c.wrong, "off_by_one": c.off_by_one} for c in result.outputs),
+        tuple(check.to_dict() for check in result.outputs),
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -21,6 +22,11 @@ class OutputCheck:
         wrong: elements outside the tolerance.
         off_by_one: int16 elements that differ by 1, which the chip's test accepts too.
         reason: the first difference in words; empty when equal.
+        dtype: of the run's output, as in NumPy.
+        inexact: elements of other types that differ within the tolerance.
+        largest: difference between two elements, in absolute value.
+        first: coordinates of the first wrong element; None where none is, and where type, shape or exponent differ.
+        got, expected: that element in the run and in the file.
     """
 
     name: str
@@ -28,10 +34,19 @@ class OutputCheck:
     wrong: int = 0
     off_by_one: int = 0
     reason: str = ""
+    dtype: str = ""
+    inexact: int = 0
+    largest: float = 0.0
+    first: tuple[int, ...] | None = None
+    got: float | None = None
+    expected: float | None = None
 
     @property
     def passed(self) -> bool:
         return not self.reason
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -73,16 +88,26 @@ def check_output(name: str, got: TensorBase, expected: TensorBase) -> OutputChec
         if g != e:
             return OutputCheck(name, got.size, got.size, 0, f"output {name!r} has {fact} {g}, the test value has {e}")
     a, b = got.data.astype(np.float64), expected.data.astype(np.float64)
-    both_nan = np.isnan(a) & np.isnan(b)
-    difference = np.where(both_nan, 0.0, np.abs(a - b))
+    with np.errstate(invalid="ignore"):
+        difference = np.where((a == b) | (np.isnan(a) & np.isnan(b)), 0.0, np.abs(a - b))
     outside = ~(difference <= tolerance(got.dtype))
     wrong = int(np.count_nonzero(outside))
-    off_by_one = int(np.count_nonzero(difference)) - wrong if got.dtype in (DType.INT16, DType.UINT16) else 0
+    within = int(np.count_nonzero(difference)) - wrong
+    sixteen = got.dtype in (DType.INT16, DType.UINT16)
+    check = OutputCheck(
+        name,
+        got.size,
+        wrong,
+        off_by_one=within if sixteen else 0,
+        dtype=str(got.data.dtype),
+        inexact=0 if sixteen else within,
+        largest=float(difference.max(initial=0.0)),
+    )
     if not wrong:
-        return OutputCheck(name, got.size, 0, off_by_one)
+        return check
     first = tuple(int(i) for i in np.argwhere(outside)[0])
     reason = (
         f"output {name!r}: {wrong} of {got.size} values differ, the first at {list(first)}: "
         f"got {got.data[first]}, expected {expected.data[first]}"
     )
-    return OutputCheck(name, got.size, wrong, off_by_one, reason)
+    return replace(check, reason=reason, first=first, got=got.data[first].item(), expected=expected.data[first].item())

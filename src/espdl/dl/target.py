@@ -92,7 +92,7 @@ def resolve_target(fbs_model: FbsModel, target: str | Chip | None) -> Target:
     if target is not None:
         chip = get_chip(target)
         refusal = evidence.contradiction(chip)
-        if not refusal and evidence.metadata and not _same_arithmetic(chip, get_chip(evidence.metadata)):
+        if not refusal and evidence.metadata and not same_arithmetic(chip, get_chip(evidence.metadata)):
             refusal = f"its metadata says {evidence.metadata}"
         if refusal:
             raise EspdlError(
@@ -115,7 +115,8 @@ def resolve_target(fbs_model: FbsModel, target: str | Chip | None) -> Target:
     )
 
 
-def _same_arithmetic(one: Chip, other: Chip) -> bool:
+def same_arithmetic(one: Chip, other: Chip) -> bool:
+    """Whether two chips compute the same bits from the same files."""
     return (one.rounding, one.packing, one.macs8, one.macs16) == (other.rounding, other.packing, other.macs8, other.macs16)
 
 
