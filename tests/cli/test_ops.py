@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -25,7 +27,9 @@ def test_table_lists_every_operator_in_100_columns(espdl: Command) -> None:
     assert result.code == 0
     lines = result.out.splitlines()
     assert max(map(len, lines)) <= 100
-    assert {line.split()[0] for line in lines[2:] if " all" in line} >= MODULE_TYPES.keys(), "no name is cut or folded"
+    assert {line.split()[0] for line in lines[2:] if " all" in line or " none" in line} >= MODULE_TYPES.keys(), (
+        "no name is cut or folded"
+    )
     assert f"{len(MODULE_TYPES)} operators" in result.out
 
 
@@ -52,6 +56,15 @@ def test_one_operator_in_words(espdl: Command) -> None:
         assert text in result.out
     assert max(map(len, result.out.splitlines())) <= 100
     assert "No limits" in espdl("ops", "--op", "Relu").out
+
+
+def test_what_a_firmware_must_have_is_told(espdl: Command) -> None:
+    table = espdl("ops").out
+    assert re.search(r"^Attention .* all\+ ", table, re.MULTILINE)
+    assert re.search(r"^Erf .* none ", table, re.MULTILINE)
+    assert MODULE_TYPES["Attention"].contract.availability.value in " ".join(espdl("ops", "--op", "Attention").out.split())
+    assert espdl("ops", "--op", "Erf", "--json").json["operators"][0]["chips"] == []
+    assert "firmware" not in espdl("ops", "--op", "Conv").out
 
 
 def test_unknown_operator_is_1_and_names_the_nearest(espdl: Command) -> None:

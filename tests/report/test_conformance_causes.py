@@ -40,7 +40,9 @@ def error(detail: str) -> FileVerdict:
         ([node("Conv", "W8A16")], "(W8A16)"),
         ([node("MatMul", input1_layout="native_kn")], "native_kn"),
         ([node("Conv", "F32"), node("Gemm", "F32", ("Conv.out",))], "no float32 Conv, float32 Gemm"),
-        ([node("Max", "S8")], "Max is newer"),
+        ([node("Attention")], "Attention is newer"),
+        ([node("Max")], "ESP-DL 3.3.9 has Max"),
+        ([node("Erf")], "Erf, no operator of ESP-DL"),
         ([node("Relu")], "computes other values"),
     ],
 )

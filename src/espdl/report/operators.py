@@ -10,6 +10,7 @@ from typing import Any
 from espdl.chips import CHIPS
 from espdl.dl.base import native_kernel_names
 from espdl.dl.module import MODULE_TYPES, Align, Module
+from espdl.dl.module.contract import Availability
 from espdl.dtypes import QuantType
 from espdl.errors import EspdlError
 from espdl.report.kernel_use import kernels_of
@@ -44,6 +45,7 @@ class OperatorSupport:
         ranks: of input 0; empty for any.
         layout: as :class:`espdl.dl.module.Layout` names it. layout_text: in words.
         chips: on which it runs. per_channel: on which it takes one weight exponent per output channel.
+        firmware: what it takes beyond ESP-DL 3.3.9 as it is, in words; empty where nothing.
         kernels: what it asks a backend for; native_kernels: those of them that have a C++ form on this machine.
         limits: conditions on a node.
         quantization: how its exponents are found, and what else quantizing does with it, in words.
@@ -56,6 +58,7 @@ class OperatorSupport:
     layout: str
     layout_text: str
     chips: tuple[str, ...]
+    firmware: str
     per_channel: tuple[str, ...]
     kernels: tuple[str, ...]
     native_kernels: tuple[str, ...]
@@ -79,7 +82,7 @@ class OperatorSupport:
 
     @property
     def chip_text(self) -> str:
-        return "all" if set(self.chips) == set(CHIPS) else ", ".join(self.chips)
+        return "all" if set(self.chips) == set(CHIPS) else ", ".join(self.chips) or "none"
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -116,7 +119,9 @@ def describe_operator(name: str, module: type[Module]) -> OperatorSupport:
         ranks=contract.ranks,
         layout=layout.value.replace("_", " "),
         layout_text=layout.text,
-        chips=tuple(CHIPS),  # an operator asks the chip how to compute, never whether to
+        # an operator asks the chip how to compute, never whether to
+        chips=() if contract.availability is Availability.ABSENT else tuple(CHIPS),
+        firmware=contract.availability.value,
         per_channel=tuple(chip.name for chip in CHIPS.values() if per_channel and chip.per_channel_weights),
         kernels=tuple(sorted(kernels)),
         native_kernels=tuple(sorted(kernels & native_kernel_names())),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from espdl.dl.module import Layout
@@ -20,7 +21,7 @@ _LEGEND = (
 def table_row(operator: OperatorSupport) -> tuple[str, ...]:
     """One text per entry of ``COLUMNS``."""
     types = ("yes" if dtype in operator.dtypes else "-" for dtype in (*TYPES, NARROW))
-    chips = operator.chip_text + ("*" if operator.per_channel else "")
+    chips = operator.chip_text + ("*" if operator.per_channel else "") + ("+" if operator.firmware and operator.chips else "")
     limits = str(len(operator.limits) or "-")
     return (operator.name, *types, operator.rank_text, operator.layout, chips, operator.kernel_text, limits)
 
@@ -31,14 +32,18 @@ def legend(operators: Sequence[OperatorSupport]) -> list[str]:
     per_channel = next((operator.per_channel for operator in operators if operator.per_channel), ())
     if per_channel:
         lines.append("*: on " + ", ".join(per_channel) + " with one weight exponent per output channel.")
-    return lines
+    firmware: dict[str, list[str]] = {}
+    for operator in operators:
+        if operator.firmware:
+            firmware.setdefault(("+: " if operator.chips else "none: ") + operator.firmware, []).append(operator.name)
+    return [*lines, *(f"{text} ({', '.join(names)})." for text, names in firmware.items())]
 
 
 def operator_facts(operator: OperatorSupport) -> list[tuple[str, str]]:
     """Name and value of everything but the limits."""
     native = set(operator.native_kernels)
     kernels = ", ".join(f"{name} ({'native and numpy' if name in native else 'numpy'})" for name in operator.kernels)
-    chips = operator.chip_text if operator.chip_text != "all" else "all: " + ", ".join(operator.chips)
+    chips = operator.chip_text if not operator.chips else "all: " + ", ".join(operator.chips)
     facts = [
         ("operator", operator.name),
         ("does", operator.does),
@@ -48,6 +53,8 @@ def operator_facts(operator: OperatorSupport) -> list[tuple[str, str]]:
         ("chips", chips),
         ("kernels", kernels or "none of its own: NumPy on every backend"),
     ]
+    if operator.firmware:
+        facts.append(("firmware", operator.firmware))
     if operator.per_channel:
         facts.append(("per channel", "one weight exponent per output channel on " + ", ".join(operator.per_channel)))
     facts += [("quantization" if index == 0 else "", text) for index, text in enumerate(operator.quantization)]
@@ -73,13 +80,14 @@ def markdown(operators: Sequence[OperatorSupport]) -> str:
         f"{counted(len(operators), 'operator')}. Whether a network's own nodes can run is told node by node by `espdl check`, "
         "which also fuses and decomposes: a network may hold types that are not listed here.",
         _markdown_table(COLUMNS, [table_row(operator) for operator in operators]),
-        *(paragraph.replace("*:", "\\*:", 1) if paragraph.startswith("*") else paragraph for paragraph in legend(operators)),
+        *(re.sub(r"^([*+]):", r"\\\1:", paragraph) for paragraph in legend(operators)),
         f"Layouts: {layouts}.",
         "## Limits and quantization",
     ]
     for operator in operators:
         parts.append(f"### {operator.name}\n\n{operator.does}")
         details = [f"- {limit.text}" + (f"; else: {limit.remedy}" if limit.remedy else "") for limit in operator.limits]
+        details += [f"- firmware: {operator.firmware}"] if operator.firmware else []
         details += [f"- quantization: {text}" for text in operator.quantization]
         if details:
             parts.append("\n".join(details))

@@ -1,6 +1,6 @@
 """Why ESP-DL's C++ code and a file's expected values disagree, and why a value may be off by one: read from the file itself.
 
-The verdicts that an index holds come from ESP-DL 3.3.9; what it lacks is listed here (runtime spec 3.0.2, appendix C).
+The verdicts that an index holds come from ESP-DL 3.3.9; what it lacks, the operators say (runtime spec 3.0.2, appendix C).
 """
 
 from __future__ import annotations
@@ -12,12 +12,10 @@ from typing import Any
 
 from espdl.dl.filetest import FileVerdict
 from espdl.dl.module import MODULE_TYPES, Layout
+from espdl.dl.module.contract import Availability
 from espdl.dtypes import Arithmetic, QuantType
 from espdl.fbs import FbsModel, records
 from espdl.report.conformance.cases import W8A16, Cause, Tolerance
-
-NEWER_OPERATORS = frozenset({"Attention", "Max", "Min", "And", "Or", "Xor", "Not"})
-"""Operators without an entry in the register of ESP-DL 3.3.9."""
 
 EXPONENT_BLIND = frozenset({"Add", "Sub", "Neg", "InsertZeros"})
 """Operators that compute on raw integers, whatever the exponents of their inputs and outputs."""
@@ -45,21 +43,13 @@ class FileFacts:
 
     @cached_property
     def unknown(self) -> list[str]:
-        """Types of nodes that are no operator of any version of ESP-DL."""
-        return [op_type for op_type in self._not_here if op_type not in NEWER_OPERATORS]
-
-    @cached_property
-    def missing(self) -> list[str]:
-        """Types of nodes that ESP-DL has and that are not implemented here."""
-        return [op_type for op_type in self._not_here if op_type in NEWER_OPERATORS]
-
-    @cached_property
-    def _not_here(self) -> list[str]:
+        """Types of nodes that no version of ESP-DL has, and nothing here either."""
         return _once(node.op_type for node in self.nodes if node.op_type not in MODULE_TYPES)
 
-    @cached_property
-    def newer(self) -> list[str]:
-        return _once(node.op_type for node in self.nodes if node.op_type in NEWER_OPERATORS)
+    def available(self, availability: Availability) -> list[str]:
+        """Operators that a firmware has in that way."""
+        modules = ((node.op_type, MODULE_TYPES.get(node.op_type)) for node in self.nodes)
+        return _once(op_type for op_type, module in modules if module and module.contract.availability is availability)
 
     @cached_property
     def untyped(self) -> list[tuple[str, str]]:
@@ -151,15 +141,15 @@ _RULES = (
         failing="as on the chip, a file with an unknown operator does not load",
     ),
     _Rule(
-        lambda file, stopped: ", ".join(file.missing) if stopped else "",
-        "{} is newer than ESP-DL 3.3.9",
-        failing="not implemented yet",
+        lambda file, _: ", ".join(file.available(Availability.ABSENT)),
+        "the file holds {}, no operator of ESP-DL, which the exporter left in",
     ),
-    _Rule(lambda file, _: ", ".join(file.newer), "{} is newer than ESP-DL 3.3.9"),
+    _Rule(lambda file, _: ", ".join(file.available(Availability.NEWER)), "{} is newer than ESP-DL 3.3.9"),
+    _Rule(lambda file, _: ", ".join(file.available(Availability.UNREGISTERED)), "ESP-DL 3.3.9 has {}, but loads no file with it"),
     _Rule(
         _untyped,
         "ESP-DL has no {}",
-        passing="computed here in the type of the file, as the simulation does",
+        passing="computed in the type of the file, as the simulation does",
         failing="refused, naming the node, rather than left undone",
     ),
     _Rule(
