@@ -120,21 +120,21 @@ void pack_part(const Filter& filter, const Plan& plan, Part& part, bool split) {
         if (n >= filter.outputs) continue;
         std::int64_t sum = 0;
         for (std::size_t group = 0; group < part.groups; ++group) {
-          std::uint8_t* place = target + ((group * panel.vectors + v) * lanes + lane) * 4;
+          std::uint8_t* vector = target + (group * panel.vectors + v) * lanes * 4;
           for (std::size_t i = 0; i < plan.group_taps; ++i) {
             const std::size_t tap = (part.first_group + group) * plan.group_taps + i;
             if (tap >= plan.taps) break;
             const int weight = weight_part(filter.weights[tap * filter.outputs + n], split, left_shift);
             sum += weight;
             if (plan.bytes) {
-              place[i] = static_cast<std::uint8_t>(weight);
+              vector[isa.place(true, lane, i)] = static_cast<std::uint8_t>(weight);
             } else {
               const auto word = static_cast<std::int16_t>(weight);
-              std::memcpy(place + 2 * i, &word, 2);
+              std::memcpy(vector + isa.place(false, lane, 2 * i), &word, 2);
             }
           }
         }
-        const std::int64_t correction = plan.bytes ? -128 * sum : 0;  // bytes count 128 too much
+        const std::int64_t correction = plan.bytes ? -isa.byte_zero * sum : 0;  // what bytes count too much
         const std::size_t entry = panel.lane + v * lanes + lane;
         if (plan.store == Store::sums) {
           part.finish.offset[entry] = static_cast<std::int32_t>(static_cast<std::uint32_t>(correction));

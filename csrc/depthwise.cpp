@@ -38,10 +38,11 @@ void pack_rows(DepthwisePlan& plan) {
           for (std::size_t ky = 0; ky < f.height; ++ky) {
             const int weight = f.weights[(ky * f.width + kx) * f.outputs + n];
             sum += weight;
-            plan.weights[(((block * f.width + kx) * 4 + v) * 16 + lane) * 4 + ky] = static_cast<std::uint8_t>(weight);
+            std::uint8_t* vector = &plan.weights[((block * f.width + kx) * 4 + v) * 64];
+            vector[plan.isa->place(true, lane, ky)] = static_cast<std::uint8_t>(weight);
           }
         }
-        plan.finish.set(block * kBlock + v * 16 + lane, f, n, -128 * sum);
+        plan.finish.set(block * kBlock + v * 16 + lane, f, n, -plan.isa->byte_zero * sum);
       }
     }
   }
@@ -71,8 +72,8 @@ void pack_words(DepthwisePlan& plan) {
           const int low = static_cast<std::int8_t>(weight & 0xff);
           for (std::size_t plane = 0; plane < planes; ++plane) {
             const auto part = static_cast<std::int16_t>(planes == 1 ? weight : plane == 0 ? low : (weight - low) / 256);
-            std::uint8_t* group = &plan.weights[(((block * pairs + tap / 2) * planes + plane) * 2 + v) * 64 + lane * 4];
-            std::memcpy(group + tap % 2 * 2, &part, 2);
+            std::uint8_t* vector = &plan.weights[(((block * pairs + tap / 2) * planes + plane) * 2 + v) * 64];
+            std::memcpy(vector + plan.isa->place(false, lane, tap % 2 * 2), &part, 2);
           }
         }
         const std::size_t entry = block * kWordBlock + v * 16 + lane;
@@ -157,7 +158,7 @@ class DepthwiseStep : public Step {
 
   void copy_row(std::size_t padded_row, std::byte* target) const {
     const std::size_t pixel = g_.channels * element_, size = columns_ * pixel;
-    const int edge = plan_->by_rows ? 128 : 0;
+    const int edge = plan_->by_rows ? plan_->isa->byte_zero : 0;
     if (padded_row < g_.top || padded_row - g_.top >= g_.height) {
       std::memset(target, edge, size);
       return;
@@ -166,7 +167,7 @@ class DepthwiseStep : public Step {
     const std::size_t left = std::min(g_.left, columns_) * pixel;
     const std::size_t inner = std::min(g_.width * pixel, size - left);
     std::memset(target, edge, left);
-    if (plan_->by_rows) {
+    if (edge != 0) {
       plan_->isa->flip(source, reinterpret_cast<std::uint8_t*>(target + left), inner);
     } else {
       std::memcpy(target + left, source, inner);

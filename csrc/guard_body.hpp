@@ -1,9 +1,9 @@
 // Watching saturating accumulators, written once over a vector type V; included by mac_body.hpp, see there.
 
-template <bool bytes>
+template <class V, bool bytes>
 inline std::int32_t input_at(const std::uint8_t* inputs, std::size_t tap) {
   if constexpr (bytes) {
-    return std::int32_t{inputs[tap]} - 128;
+    return static_cast<std::int8_t>(inputs[tap] ^ V::byte_zero);
   } else {
     std::int16_t value;
     __builtin_memcpy(&value, inputs + 2 * tap, 2);
@@ -15,13 +15,13 @@ inline std::int32_t input_at(const std::uint8_t* inputs, std::size_t tap) {
 using GuardLanes = std::int32_t[kGuardRows][kGuardBlock];
 
 // Of one stretch of products, of `count` positions.
-template <bool bytes>
+template <class V, bool bytes>
 inline void stretch_sums(const std::uint8_t* const* inputs, std::size_t count, const std::int8_t* weights, std::size_t first, std::size_t last,
                          GuardLanes& sums) {
   for (std::size_t row = 0; row < count; ++row) {
     for (std::size_t i = 0; i < kGuardBlock; ++i) sums[row][i] = 0;
     for (std::size_t tap = first; tap < last; ++tap) {
-      const std::int32_t x = input_at<bytes>(inputs[row], tap);
+      const std::int32_t x = input_at<V, bytes>(inputs[row], tap);
       const std::int8_t* w = weights + tap / 4 * (kGuardBlock * 4) + tap % 4;
       for (std::size_t i = 0; i < kGuardBlock; ++i) sums[row][i] += x * w[4 * i];
     }
@@ -29,11 +29,11 @@ inline void stretch_sums(const std::uint8_t* const* inputs, std::size_t count, c
 }
 
 // The same products one by one in order, onto what was there before.
-template <bool bytes>
+template <class V, bool bytes>
 inline void add_in_order(const std::uint8_t* inputs, const std::int8_t* weights, std::size_t first, std::size_t last, const std::int32_t* low,
                          const std::int32_t* high, std::int32_t* value) {
   for (std::size_t tap = first; tap < last; ++tap) {
-    const std::int32_t x = input_at<bytes>(inputs, tap);
+    const std::int32_t x = input_at<V, bytes>(inputs, tap);
     const std::int8_t* w = weights + tap / 4 * (kGuardBlock * 4) + tap % 4;
     for (std::size_t i = 0; i < kGuardBlock; ++i) {
       const std::int32_t next = value[i] + x * w[4 * i];
@@ -95,7 +95,7 @@ void walk_block(const GuardedRows& r, std::size_t block, const std::size_t* rows
     if constexpr (bytes && V::has_guard) {
       V::stretch_sums(inputs, count, weights, g.stretch_correction + entry, start, end, some);
     } else {
-      stretch_sums<bytes>(inputs, count, weights, start, end, some);
+      stretch_sums<V, bytes>(inputs, count, weights, start, end, some);
     }
     float norms[kGuardRows];
     for (std::size_t row = 0; row < count; ++row) norms[row] = r.norms[rows[row] * g.stretches + stretch];
@@ -105,7 +105,7 @@ void walk_block(const GuardedRows& r, std::size_t block, const std::size_t* rows
       if constexpr (bytes && V::has_guard) {
         V::add_in_order(inputs[row], weights, start, end, low, high, values[row]);
       } else {
-        add_in_order<bytes>(inputs[row], weights, start, end, low, high, values[row]);
+        add_in_order<V, bytes>(inputs[row], weights, start, end, low, high, values[row]);
       }
     }
   }
@@ -138,7 +138,7 @@ inline float find_norms(const std::uint8_t* inputs, const Guard& g, float* norms
       some = V::squares(inputs + start, end - start);
     } else {
       for (std::size_t tap = start; tap < end; ++tap) {
-        const auto x = static_cast<std::int16_t>(input_at<bytes>(inputs, tap));
+        const auto x = static_cast<std::int16_t>(input_at<V, bytes>(inputs, tap));
         some += std::int32_t{x} * std::int32_t{x};
       }
     }

@@ -4,6 +4,7 @@ template <class Dot>
 struct Narrow : Dot {
   using I = __m256i;
   static constexpr int lanes = 8;
+  static constexpr int byte_zero = 128;
   static constexpr bool has_flip = false;
   static constexpr bool has_guard = false;
 

@@ -4,6 +4,7 @@ template <bool vnni>
 struct Wide {
   using I = __m512i;
   static constexpr int lanes = 16;
+  static constexpr int byte_zero = 128;
   static constexpr bool has_flip = true;
   static constexpr bool has_guard = vnni;
 

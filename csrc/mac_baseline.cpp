@@ -7,6 +7,7 @@ namespace {
 
 struct Plain {
   static constexpr int lanes = 8;
+  static constexpr int byte_zero = 128;
   static constexpr bool has_flip = false;
   static constexpr bool has_guard = false;
   struct I {

@@ -101,12 +101,14 @@ constexpr void add_tiles(Tiles& tiles) {
   ((tiles.of[nv][rows] = &tile<V, bytes, store, rows, nv>), ...);
 }
 
-// Sources and targets of a gather. `edge` is what a zero becomes.
-struct Flipped {
+// Sources and targets of a gather. `edge` is what a zero becomes: of bytes 128 or 0.
+template <int zero>
+struct Byte {
   using In = std::int8_t;
   using Out = std::uint8_t;
-  static constexpr std::uint8_t edge = 128;
+  static constexpr std::uint8_t edge = zero;
 };
+using Flipped = Byte<128>;
 struct Widened {
   using In = std::int8_t;
   using Out = std::int16_t;
@@ -124,7 +126,7 @@ inline void copy_plain(const typename Kind::In* source, typename Kind::Out* targ
     if constexpr (Kind::edge == 128) {
       target[i] = static_cast<std::uint8_t>(static_cast<std::uint8_t>(source[i]) ^ 0x80);
     } else {
-      target[i] = source[i];
+      target[i] = static_cast<typename Kind::Out>(source[i]);
     }
   }
 }
@@ -324,7 +326,8 @@ constexpr MacIsa common_functions(Isa isa) {
   table.isa = isa;
   table.lanes = V::lanes;
   table.int8_order = &V::int8_order;
-  table.gather_bytes = &gather<V, Flipped>;
+  table.byte_zero = V::byte_zero;
+  table.gather_bytes = &gather<V, Byte<V::byte_zero>>;
   table.gather_widened = &gather<V, Widened>;
   table.gather_words = &gather<V, Words>;
   table.depthwise_sums8 = &depthwise_sums<std::int8_t, std::int32_t, std::int32_t>;

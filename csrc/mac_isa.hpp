@@ -72,7 +72,8 @@ struct Geometry {
 using GatherFunction = void (*)(const Geometry& g, const void* image, std::size_t first, std::size_t count, std::uint8_t* panel,
                                 std::size_t panel_stride);
 
-// One row of outputs of a depthwise operator over int8, from rows of offset bytes that hold their borders. Filters of up to four rows.
+// One row of outputs of a depthwise operator over int8, from rows of bytes plus byte_zero that hold their borders. Filters of up to four
+// rows.
 struct DepthwiseRow {
   const std::uint8_t* rows[4];   // of the filter's rows; the first again where it has fewer
   std::size_t channels;
@@ -140,12 +141,14 @@ struct MacIsa {
   int lanes;                     // int32 of a vector
   int vectors;                   // of the widest panel
   bool bytes;                    // whether int8 is multiplied as such; else it is widened first
+  int byte_zero;                 // what is added to bytes before they are multiplied: 128 where that takes unsigned inputs, else 0
+  bool bytes_apart, words_apart; // whether a vector holds the first halves of all its groups, then the second halves
   int rows[kMaxVectors + 1];     // of the tallest tile, by number of vectors
-  Tiles byte_tiles[kStores];     // by Store; bytes plus 128 against int8
+  Tiles byte_tiles[kStores];     // by Store; bytes plus byte_zero against int8
   Tiles word_tiles[kStores];     // int16 against int16
   // Channel, counted from the panel's first, of every lane of a panel of nv vectors, for Store::int8. The other stores keep the order.
   int (*int8_order)(int nv, int vector, int lane);
-  GatherFunction gather_bytes;   // int8 to bytes plus 128
+  GatherFunction gather_bytes;   // int8 to bytes plus byte_zero
   GatherFunction gather_widened; // int8 to int16
   GatherFunction gather_words;   // int16
   void (*depthwise_row)(const DepthwiseRow&);   // null: by sums
@@ -160,11 +163,20 @@ struct MacIsa {
   double (*dots)(std::size_t rounds);
   // Copies bytes, flipping the highest bit of each: int8 to bytes plus 128.
   void (*flip)(const void* source, std::uint8_t* target, std::size_t size);
+
+  // Where byte `at` of the group of a lane lies in vectors that follow one another.
+  std::size_t place(bool of_bytes, std::size_t lane, std::size_t at) const {
+    const std::size_t width = static_cast<std::size_t>(lanes), within = lane % width, start = (lane - within) * 4;
+    return start + ((of_bytes ? bytes_apart : words_apart) ? at / 2 * 2 * width + 2 * within + at % 2 : 4 * within + at);
+  }
 };
 
 extern const MacIsa kMacBaseline;
 #if ESPDL_X86
 extern const MacIsa kMacAvx2, kMacAvxVnni, kMacAvx512, kMacAvx512Vnni;
+#endif
+#if ESPDL_ARM64
+extern const MacIsa kMacNeon, kMacDotprod;
 #endif
 
 inline const MacIsa& mac_isa(Isa isa) {
@@ -176,6 +188,12 @@ inline const MacIsa& mac_isa(Isa isa) {
     case Isa::avx512vnni: return kMacAvx512Vnni;
     default: break;
   }
+#endif
+#if ESPDL_DOTPROD
+  if (isa == Isa::dotprod) return kMacDotprod;
+#endif
+#if ESPDL_ARM64
+  if (isa == Isa::neon) return kMacNeon;
 #endif
   static_cast<void>(isa);
   return kMacBaseline;
