@@ -1,10 +1,17 @@
 // Which instruction sets the running CPU has, and how a kernel is compiled for several of them.
 #pragma once
 
+#include <cstddef>
 #include <cstdlib>
 #include <stdexcept>
 #include <string>
 #include <vector>
+
+#if defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
+#elif defined(__aarch64__) && defined(__APPLE__)
+#include <sys/sysctl.h>
+#endif
 
 #if (defined(__GNUC__) || defined(__clang__)) && (defined(__x86_64__) || defined(__i386__))
 #define ESPDL_X86 1
@@ -16,18 +23,47 @@
 #define ESPDL_INLINE inline
 #endif
 
+#if (defined(__GNUC__) || defined(__clang__)) && defined(__aarch64__) && !defined(__AARCH64EB__)
+#define ESPDL_ARM64 1
+#else
+#define ESPDL_ARM64 0
+#endif
+// Whether the compiler can make code for it: clang before 16 has no intrinsics beyond what the whole file is compiled for.
+#if ESPDL_ARM64 && (defined(__ARM_FEATURE_DOTPROD) || !defined(__clang__) || __clang_major__ >= 16)
+#define ESPDL_DOTPROD 1
+#else
+#define ESPDL_DOTPROD 0
+#endif
+
 namespace espdl {
 
-// In ascending order: code for one of them runs on every later x86 one that has no code of its own, except that avx512 does not imply
-// avxvnni. Code for avx2 tests `isa >= Isa::avx2`, code for avx512 `isa >= Isa::avx512`.
-enum class Isa { baseline, avx2, avxvnni, avx512, avx512vnni };
+// In ascending order, first those of x86, then those of arm64: code for one of them runs on every later one of the same architecture that
+// has no code of its own, except that avx512 does not imply avxvnni. Where it is compiled, code for avx2 tests `isa >= Isa::avx2`, code for
+// avx512 `isa >= Isa::avx512`, code for neon `isa >= Isa::neon`.
+enum class Isa { baseline, avx2, avxvnni, avx512, avx512vnni, neon, dotprod };
 
-inline constexpr Isa kIsas[] = {Isa::baseline, Isa::avx2, Isa::avxvnni, Isa::avx512, Isa::avx512vnni};
+inline constexpr Isa kIsas[] = {Isa::baseline, Isa::avx2, Isa::avxvnni, Isa::avx512, Isa::avx512vnni, Isa::neon, Isa::dotprod};
 
 inline const char* isa_name(Isa isa) {
-  constexpr const char* names[] = {"baseline", "avx2", "avxvnni", "avx512", "avx512vnni"};
+  constexpr const char* names[] = {"baseline", "avx2", "avxvnni", "avx512", "avx512vnni", "neon", "dotprod"};
   return names[static_cast<int>(isa)];
 }
+
+#if ESPDL_DOTPROD
+inline bool has_dotprod() {
+#if defined(__ARM_FEATURE_DOTPROD)
+  return true;  // the program would not run without it
+#elif defined(__linux__)
+  return (getauxval(AT_HWCAP) >> 20) & 1;  // HWCAP_ASIMDDP
+#elif defined(__APPLE__)
+  int found = 0;
+  std::size_t size = sizeof found;
+  return sysctlbyname("hw.optional.arm.FEAT_DotProd", &found, &size, nullptr, 0) == 0 && found != 0;
+#else
+  return false;
+#endif
+}
+#endif
 
 // What the CPU reports and the operating system keeps between threads.
 inline bool has_isa(Isa isa) {
@@ -51,6 +87,12 @@ inline bool has_isa(Isa isa) {
     default: return false;
   }
 #else
+#if ESPDL_ARM64
+  if (isa == Isa::neon) return true;
+#endif
+#if ESPDL_DOTPROD
+  if (isa == Isa::dotprod) return has_dotprod();
+#endif
   return false;
 #endif
 }

@@ -11,6 +11,8 @@
 #if ESPDL_X86
 #include <immintrin.h>
 #define ESPDL_VBMI __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,prefer-vector-width=512")))
+#elif ESPDL_ARM64
+#include <arm_neon.h>
 #endif
 
 namespace espdl {
@@ -61,6 +63,24 @@ inline bool has_vbmi() {
   return found;
 }
 
+#elif ESPDL_ARM64
+
+// Four tables of 64 entries: an index that a table does not know leaves what the others found.
+inline void lookup8_neon(const std::int8_t* table, const std::int8_t* x, std::int8_t* out, std::size_t size) {
+  const int8x16x4_t t0 = vld1q_s8_x4(table), t1 = vld1q_s8_x4(table + 64), t2 = vld1q_s8_x4(table + 128), t3 = vld1q_s8_x4(table + 192);
+  const uint8x16_t middle = vdupq_n_u8(128), next = vdupq_n_u8(64);
+  std::size_t i = 0;
+  for (; i + 16 <= size; i += 16) {
+    uint8x16_t index = veorq_u8(vreinterpretq_u8_s8(vld1q_s8(x + i)), middle);
+    int8x16_t result = vqtbl4q_s8(t0, index);
+    result = vqtbx4q_s8(result, t1, index = vsubq_u8(index, next));
+    result = vqtbx4q_s8(result, t2, index = vsubq_u8(index, next));
+    result = vqtbx4q_s8(result, t3, vsubq_u8(index, next));
+    vst1q_s8(out + i, result);
+  }
+  lookup8_baseline(table, x + i, out + i, size - i);
+}
+
 #endif
 
 template <typename Out>
@@ -69,6 +89,10 @@ void lookup8(const Out* table, const std::int8_t* x, Out* out, std::size_t size)
   if constexpr (std::is_same_v<Out, std::int8_t>) {
     if (isa >= Isa::avx512 && has_vbmi()) return lookup8_vbmi(table, x, out, size);
     if (isa >= Isa::avx2) return lookup8_avx2(table, x, out, size);
+  }
+#elif ESPDL_ARM64
+  if constexpr (std::is_same_v<Out, std::int8_t>) {
+    if (isa >= Isa::neon) return lookup8_neon(table, x, out, size);
   }
 #endif
   lookup8_baseline(table, x, out, size);
