@@ -1,12 +1,13 @@
 # Every target makes its own virtual environment first; PYTHON chooses the interpreter, VENV the directory.
 PYTHON ?= python3
 VENV ?= .venv
+BENCH := build/bench
 BIN := $(VENV)/bin
 
 # The set-up is repeated when the packaging, a C++ file or the list of Python files changes.
 STATE := $(shell (find src -name '*.py' | sort; cat pyproject.toml CMakeLists.txt csrc/*) | cksum | cut -d' ' -f1)
 
-.PHONY: set-up demo test test-slow sanitize lint format docs-operators bench clean
+.PHONY: set-up demo test test-slow fuzz sanitize lint format docs-operators bench clean
 
 set-up: $(VENV)/.dev-$(STATE)
 
@@ -19,6 +20,15 @@ test: $(VENV)/.dev-$(STATE)
 test-slow: $(VENV)/.dev-$(STATE)
 	$(BIN)/python -m pytest -q -n 2 -m slow
 
+# Coverage-guided fuzzing of what reads files, half of FUZZ_SECONDS for each target; findings and the corpus that grew lie in build/fuzz.
+FUZZ_SECONDS ?= 60
+fuzz: $(VENV)/.fuzz-$(STATE)
+	mkdir -p build/fuzz/reader build/fuzz/model
+	for target in reader model; do \
+	  $(BIN)/python fuzz/fuzz_$$target.py build/fuzz/$$target fuzz/corpus/reader fuzz/corpus/model -artifact_prefix=build/fuzz/ \
+	    -max_total_time=$$(($(FUZZ_SECONDS) / 2)) -max_len=8192 -timeout=20 -rss_limit_mb=2048 -print_final_stats=1 || exit 1; \
+	done
+
 # The kernel tests on an extension that checks addresses and undefined behaviour; a copy of the package, so that the fast one stays.
 sanitize: $(VENV)/.dev-$(STATE)
 	cmake -S . -B build/sanitize -DCMAKE_BUILD_TYPE=Debug -DESPDL_SANITIZE=ON -DPython_EXECUTABLE=$(abspath $(BIN))/python
@@ -30,15 +40,14 @@ sanitize: $(VENV)/.dev-$(STATE)
 	$(BIN)/python -m pytest -q -p no:cacheprovider tests/dl/base
 
 lint: $(VENV)/.dev-$(STATE)
-	$(BIN)/ruff check src tests benchmarks examples
-	$(BIN)/ruff format --check src tests benchmarks examples
+	$(BIN)/ruff check src tests benchmarks examples fuzz
+	$(BIN)/ruff format --check src tests benchmarks examples fuzz
 	$(BIN)/mypy
 
 format: $(VENV)/.dev-$(STATE)
-	$(BIN)/ruff check --fix src tests benchmarks examples
-	$(BIN)/ruff format src tests benchmarks examples
+	$(BIN)/ruff check --fix src tests benchmarks examples fuzz
+	$(BIN)/ruff format src tests benchmarks examples fuzz
 
-BENCH := build/bench
 # The table of operators, from the operators themselves; a test fails where the page is not current.
 docs-operators: $(VENV)/.dev-$(STATE)
 	mkdir -p docs

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
 
 from espdl.chips import get_chip
@@ -63,3 +66,45 @@ def small_file(target: str, *, test_values: bool = True, per_channel: bool = Fal
         model.graph.test_inputs_value = [records.Tensor("x", x.shape, DType.INT8, x, (-7,))]
         model.graph.test_outputs_value = [records.Tensor("y", y.shape, DType.INT8, y, (-3,))]
     return wrap_model(write_model(model))
+
+
+def node_file(
+    op_type: str,
+    inputs: Sequence[tuple[tuple[int, ...], Any, int] | np.ndarray | None],
+    outputs: Sequence[tuple[tuple[int, ...], Any, int]],
+    *,
+    exponents: Mapping[int, int] | None = None,
+    metadata: Mapping[str, str] | None = None,
+    **attributes: Any,
+) -> bytes:
+    """The bytes of a file with one node.
+
+    Args:
+        inputs: (shape, NumPy type, exponent) of a variable, named ``x0``, ``x1``, ... by its place; an array for a constant, None for an
+            omitted input.
+        outputs: of variables, named ``y0``, ``y1``, ...
+        exponents: of constants by input index; 0 where it is not given.
+        attributes: of the node; an array becomes a table beside the graph, with the exponent of the first output.
+    """
+
+    def info(name: str, shape: tuple[int, ...], dtype: Any, exponent: int) -> records.ValueInfo:
+        return records.ValueInfo(name, DType.of(dtype), shape, (exponent,) if np.dtype(dtype).kind in "iu" else ())
+
+    names, variables, constants = [], [], []
+    for index, given in enumerate(inputs):
+        names.append("" if given is None else f"x{index}")
+        if isinstance(given, np.ndarray):
+            stored = ((exponents or {}).get(index, 0),) if given.dtype.itemsize < 4 else ()
+            constants.append(records.Tensor(f"x{index}", given.shape, DType.of(given.dtype), given, stored))
+        elif given is not None:
+            variables.append(info(f"x{index}", *given))
+    results = [info(f"y{index}", *given) for index, given in enumerate(outputs)]
+    listed = []
+    for name, value in attributes.items():
+        if isinstance(value, np.ndarray):
+            constants.append(records.Tensor(f"{name}_0", value.shape, DType.of(value.dtype), value, (outputs[0][2],)))
+            value = f"{name}_0"
+        listed.append(records.Attribute(name, value))
+    node = records.Node(op_type, "/node", names, [value.name for value in results], listed)
+    graph = records.Graph("one", [node], constants, variables, results, [*variables, *results])
+    return wrap_model(write_model(records.Model(graph, metadata_props=dict(metadata or {}))))

@@ -68,6 +68,8 @@ class Chip:
         bitwise_logic: whether And and Or of its vector unit are bitwise; elsewhere they are of truth values (spec 3.1).
         clock_mhz: of one core. cores: number of cores that run convolutions.
         platform: its family in the ``.json`` file beside a model (quantizer spec 2.1).
+        factor_bits: width of the register that holds the factor when integers get a smaller exponent, from int8 to int8 and from one
+            width to the other (runtime spec 2.3); 0 where any factor fits.
     """
 
     name: str
@@ -83,6 +85,7 @@ class Chip:
     clock_mhz: int
     cores: int
     platform: str
+    factor_bits: tuple[int, int] = (0, 0)
 
     def lanes(self, itemsize: int) -> int:
         """Elements of ``itemsize`` bytes in one vector; 1 without a vector unit."""
@@ -91,6 +94,12 @@ class Chip:
     def macs(self, quant_type: QuantType) -> Macs:
         """Accumulators of silicon arithmetic for a node's ``quant_type``."""
         return self.macs8 if quant_type is QuantType.SYMM_8BIT else self.macs16
+
+    def multiplier_bits(self, source_itemsize: int, target_itemsize: int) -> int:
+        """Width of the factor of a requantization between elements of these sizes; 0 where nothing is lost."""
+        if source_itemsize == target_itemsize:
+            return self.factor_bits[0] if source_itemsize == 1 else 0
+        return self.factor_bits[1]
 
     def export_bias_bits(self, activation_bits: int) -> int:
         """Width to which the exporter clips biases, for 8- or 16-bit activations (quantizer spec 2.2)."""
@@ -133,6 +142,7 @@ def _pie_v1(name: str, clock_mhz: int) -> Chip:
         clock_mhz=clock_mhz,
         cores=2,
         platform="ESPDL_S3",
+        factor_bits=(8, 0),
     )
 
 
@@ -151,6 +161,7 @@ def _pie_v2(name: str, clock_mhz: int) -> Chip:
         clock_mhz=clock_mhz,
         cores=2,
         platform="ESPDL",
+        factor_bits=(16, 16),
     )
 
 

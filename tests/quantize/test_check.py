@@ -13,6 +13,7 @@ import pytest
 
 from espdl.chips import CHIPS, get_chip
 from espdl.dl.module.base import MODULE_TYPES, Module
+from espdl.dl.module.contract import Quantization
 from espdl.errors import EspdlError
 from espdl.quantize.api import quantize
 from espdl.quantize.check import NodeVerdict, check_network, obstacle, require_supported
@@ -125,12 +126,16 @@ def test_an_operator_that_no_chip_has_is_unsupported_though_files_with_it_run() 
     assert "use Gelu" in verdict.remedy
 
 
-def test_an_operator_of_the_users_own_is_supported() -> None:
+def test_an_operator_of_the_users_own_runs() -> None:
     class Odd(Module, op_type="OddForThisTest"):
-        pass
+        def get_output_shape(self, input_shapes: list[list[int]]) -> list[list[int]]:
+            return [input_shapes[0]]
 
     try:
         source = network([op("OddForThisTest", "x", "o", domain="acme"), op("Tanh", "o", "y")], X, domains={"acme": 1})
+        found = verdicts(source)["OddForThisTest_o"]
+        assert found.status == "limited" and "the program on the chip must register it" in found.detail
+        Odd.quantization = Quantization(table=True)
         assert verdicts(source)["OddForThisTest_o"].status == "supported"
     finally:
         del MODULE_TYPES[Odd.op_type]

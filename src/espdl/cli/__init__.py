@@ -1,6 +1,7 @@
 """The command line: ``espdl VERB ...``. One thin file per verb, loaded only when the verb is used.
 
-Exit codes: 0 success, 1 the thing failed, 2 wrong usage. ``ESPDL_DEBUG=1`` shows tracebacks.
+Exit codes: 0 success, 1 the thing failed, 2 wrong usage. ``ESPDL_DEBUG=1`` shows tracebacks. ``ESPDL_OPERATORS=FILE.py`` runs files that
+define operators first.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError, Group, Parameter
 
+from espdl.cli.operators import load_operators
 from espdl.errors import EspdlError
 from espdl.version import __version__
 
@@ -72,6 +74,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(arguments: Sequence[str], debug: bool) -> int:
     try:
+        if os.environ.get("ESPDL_OPERATORS"):
+            load_operators(os.environ["ESPDL_OPERATORS"])
         code = make_app(arguments[0] if arguments else "")(arguments) or SUCCESS
         sys.stdout.flush()  # so that a reader who has gone is noticed here
         return int(code)

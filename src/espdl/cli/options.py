@@ -66,6 +66,21 @@ Backend = Annotated[
     Literal["native", "numpy"] | None,
     Parameter(name="--backend", help="Kernels: native (fast) or numpy; the fastest present by default."),
 ]
+Int16Lut = Annotated[
+    Literal["nearest", "interpolating"],
+    Parameter(
+        name="--int16-lut",
+        help="16-bit tables with a step: nearest entry, or interpolating, as ESP-DL did before 2026-07-15.",
+    ),
+]
+StrictOnnx = Annotated[
+    bool,
+    Parameter(
+        name="--strict-onnx",
+        help="Give what ONNX says where ESP-DL does something else and both can be had; the chip will not.",
+        show_default=False,
+    ),
+]
 Json = Annotated[bool, Parameter(name="--json", help="Print one JSON object instead of text.", show_default=False)]
 
 

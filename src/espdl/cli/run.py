@@ -6,7 +6,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from espdl.cli.options import Arithmetic, Backend, InputFile, Json, ModelFile, ModelTarget, OutputFile
+from espdl.cli.options import Arithmetic, Backend, InputFile, Int16Lut, Json, ModelFile, ModelTarget, OutputFile, StrictOnnx
 
 
 def command(
@@ -18,6 +18,8 @@ def command(
     target: ModelTarget = None,
     arithmetic: Arithmetic = "silicon",
     backend: Backend = None,
+    int16_lut: Int16Lut = "nearest",
+    strict_onnx: StrictOnnx = False,
     all: Annotated[bool, Parameter(help="Write every intermediate tensor too.", show_default=False)] = False,
     batch: Annotated[
         bool,
@@ -50,7 +52,9 @@ def command(
     require_writable(outputs, keep=(model, inputs))
     arrays = load_arrays(inputs)
     with stage(f"running {model.name}"):
-        network = Model(model, target=target, arithmetic=arithmetic, backend=backend)
+        network = Model(
+            model, target=target, arithmetic=arithmetic, backend=backend, int16_lut=int16_lut, strict_onnx=strict_onnx
+        )
         if batch:
             results = network.run_many(arrays)
         else:
@@ -66,6 +70,9 @@ def command(
                 "target_source": network.target_source,
                 "arithmetic": arithmetic,
                 "backend": network.machine.kernels.name,
+                "int16_lut": int16_lut,
+                "strict_onnx": strict_onnx,
+                "quirks": [{"node": found.node, "op_type": found.op_type, "quirk": found.quirk.id} for found in network.quirks()],
                 "runs": steps,
                 "warnings": network.warnings,
                 "outputs": str(outputs),
@@ -76,9 +83,9 @@ def command(
             }
         )
         return 0
-    print(
-        f"{model.name} on {network.chip.name} ({network.target_source}), {arithmetic} arithmetic, {network.machine.kernels.name} kernels"
-    )
+    rules = [f"{arithmetic} arithmetic", f"{network.machine.kernels.name} kernels"]
+    rules += ["interpolating tables"] * (int16_lut == "interpolating") + ["operators as in ONNX"] * strict_onnx
+    print(f"{model.name} on {network.chip.name} ({network.target_source}), {', '.join(rules)}")
     rows = [
         (name, str(array.dtype), str(list(array.shape)), "" if array.dtype.kind == "f" else str(exponents[name][0]))
         for name, array in results.items()

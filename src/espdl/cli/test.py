@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from espdl.cli.options import FILE, Arithmetic, Backend, Json, ModelTarget
+from espdl.cli.options import FILE, Arithmetic, Backend, Int16Lut, Json, ModelTarget, StrictOnnx
 
 if TYPE_CHECKING:
     from espdl.dl.filetest import FileVerdict
@@ -23,6 +23,8 @@ def command(
     target: ModelTarget = None,
     arithmetic: Arithmetic = "silicon",
     backend: Backend = None,
+    int16_lut: Int16Lut = "nearest",
+    strict_onnx: StrictOnnx = False,
     json: Json = False,
 ) -> int:
     """Run the test values embedded in .espdl files; print one line a file.
@@ -47,7 +49,7 @@ def command(
     verdicts: list[FileVerdict] = []
     for model in models:
         with stage(f"testing {model.name}"):
-            found = judge_file(model, target, arithmetic, backend)
+            found = judge_file(model, target, arithmetic, backend, int16_lut=int16_lut, strict_onnx=strict_onnx)
         verdicts += found
         if not json:
             print("\n".join(map(line, found)), flush=True)

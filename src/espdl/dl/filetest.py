@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -77,6 +77,7 @@ def judge_file(
     target: str | Chip | None = None,
     arithmetic: str | Arithmetic = Arithmetic.SILICON,
     backend: str | None = None,
+    **rules: Any,
 ) -> list[FileVerdict]:
     """Runs the embedded test values of a file: one verdict, or one for each model of a package.
 
@@ -89,6 +90,7 @@ def judge_file(
         target: chip; None takes it from the file.
         arithmetic: ``silicon`` or ``reference``.
         backend: kernels; None takes the default.
+        **rules: ``int16_lut`` and ``strict_onnx`` of :class:`espdl.dl.Model`.
     """
     try:
         loader = FbsLoader(Path(path))
@@ -102,7 +104,7 @@ def judge_file(
         except EspdlError as error:
             verdicts.append(FileVerdict(file, Outcome.ERROR, str(error)))
         else:
-            verdicts.append(judge_model(fbs_model, file, target, arithmetic, backend))
+            verdicts.append(judge_model(fbs_model, file, target, arithmetic, backend, **rules))
     return verdicts
 
 
@@ -112,6 +114,7 @@ def judge_model(
     target: str | Chip | None = None,
     arithmetic: str | Arithmetic = Arithmetic.SILICON,
     backend: str | None = None,
+    **rules: Any,
 ) -> FileVerdict:
     """The verdict of :func:`judge_file` on a model that is loaded already; ``file`` is its name there."""
     arithmetic = Arithmetic(arithmetic)
@@ -120,8 +123,8 @@ def judge_model(
             return FileVerdict(file, Outcome.NO_TEST_VALUES, "the file holds no test values")
         chips = candidate_chips(read_evidence(fbs_model))
         if target is not None or len(chips) < 2:
-            return _test_on(file, fbs_model, target, arithmetic, backend)
-        return _merged([(chip.name, _test_on(file, fbs_model, chip, arithmetic, backend)) for chip in chips])
+            return _test_on(file, fbs_model, target, arithmetic, backend, rules)
+        return _merged([(chip.name, _test_on(file, fbs_model, chip, arithmetic, backend, rules)) for chip in chips])
     except EspdlError as error:
         return FileVerdict(file, Outcome.ERROR, str(error))
 
@@ -140,12 +143,17 @@ def _merged(tried: Sequence[tuple[str, FileVerdict]]) -> FileVerdict:
 
 
 def _test_on(
-    file: str, fbs_model: FbsModel, target: str | Chip | None, arithmetic: Arithmetic, backend: str | None
+    file: str,
+    fbs_model: FbsModel,
+    target: str | Chip | None,
+    arithmetic: Arithmetic,
+    backend: str | None,
+    rules: Mapping[str, Any],
 ) -> FileVerdict:
     """In ``arithmetic``, and when that fails in silicon arithmetic, in reference arithmetic too."""
 
     def loaded(kind: Arithmetic) -> Model:
-        return Model(fbs_model, target=target, arithmetic=kind, backend=backend)
+        return Model(fbs_model, target=target, arithmetic=kind, backend=backend, **rules)
 
     try:
         model = loaded(arithmetic)

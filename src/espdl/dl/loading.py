@@ -15,6 +15,7 @@ from espdl.dl.memory import MEMORY_MANAGER_GREEDY, MemoryManagerGreedy
 from espdl.dl.module.base import Module, Step
 from espdl.dl.operators import Operator, create_operators
 from espdl.dl.overloads import load_arguments
+from espdl.dl.quirks import NodeQuirk, Site, in_effect
 from espdl.dl.target import Target, resolve_target
 from espdl.dtypes import Arithmetic, Int16Lut, ModelLocation, RuntimeMode
 from espdl.errors import EspdlError
@@ -36,12 +37,14 @@ class Loading:
         int16_lut: str | Int16Lut,
         psram: bool,
         partitions: Mapping[str, Source] | None,
+        strict_onnx: bool = False,
     ) -> None:
         self._requested_target = target
         self._arithmetic = Arithmetic(arithmetic)
         self._kernels = get_kernels(backend)
         self._int16_lut = Int16Lut.parse(int16_lut)
         self._psram = psram
+        self._strict_onnx = bool(strict_onnx)
         self._partitions = partitions
         self._loader: FbsLoader | None = None
         self._fbs_model: FbsModel | None = None
@@ -124,12 +127,16 @@ class Loading:
 
     def _bind(self, operator: Operator) -> Step:
         module = operator.module
-        inputs = [self._context.get_tensor(index) for index in module.m_inputs_index]
-        outputs = [self._named_tensor(name) if name else None for name in operator.outputs]
+        inputs, outputs = self._tensors_of(operator)
         if type(module).forward is not Module.forward:
             return lambda: module.forward(self._context, RuntimeMode.SINGLE_CORE)
         with operator.blame:
             return module.bind_outputs(inputs, outputs, self._context.machine)
+
+    def _tensors_of(self, operator: Operator) -> tuple[list[TensorBase | None], list[TensorBase | None]]:
+        """Inputs and outputs of an operator, None for omitted ones."""
+        inputs = [self._context.get_tensor(index) for index in operator.module.m_inputs_index]
+        return inputs, [self._named_tensor(name) if name else None for name in operator.outputs]
 
     def _input_tensor(self, name: str, input_shapes: Shapes) -> TensorBase:
         tensor = self._context.get_tensor(name)
@@ -177,8 +184,8 @@ class Loading:
 
     @property
     def machine(self) -> Machine:
-        """Chip, arithmetic, kernels and table rule of a run."""
-        return Machine(self.chip, self._arithmetic, self._kernels, self._int16_lut)
+        """Chip, arithmetic, kernels and rules of a run."""
+        return Machine(self.chip, self._arithmetic, self._kernels, self._int16_lut, self._strict_onnx)
 
     @property
     def modules(self) -> list[Module]:
@@ -198,6 +205,19 @@ class Loading:
         found: list[str] = list(self.memory.plan.hazards)
         for module in self.modules:
             found += [f"{module.op_type} {module.name!r}: {text}" for text in getattr(module, "warnings", ())]
+        return found
+
+    def quirks(self) -> list[NodeQuirk]:
+        """Where a run of this model gives something else than ONNX because ESP-DL does, in running order.
+
+        With ``strict_onnx`` only what remains: quirks whose other meaning cannot be had. See :mod:`espdl.dl.quirks` for the table.
+        """
+        self._require_names("quirks")
+        _ = self.memory  # tensors are there once the model is built
+        found: list[NodeQuirk] = []
+        for operator in self._operators:
+            site = Site(operator.module, *self._tensors_of(operator), self.machine)
+            found += [NodeQuirk(operator.module.name, operator.module.op_type, quirk) for quirk in in_effect(site)]
         return found
 
     @property

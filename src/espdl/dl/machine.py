@@ -18,12 +18,14 @@ class Machine:
         arithmetic: ``SILICON`` (vector unit, the default of ``Model``) or ``REFERENCE`` (C code with wide accumulators).
         kernels: the NumPy or the native kernels.
         int16_lut: how 16-bit tables with a step are read.
+        strict_onnx: whether operators give what ONNX says where ESP-DL does something else (see :mod:`espdl.dl.quirks`).
     """
 
     chip: Chip
     arithmetic: Arithmetic
     kernels: Kernels
     int16_lut: Int16Lut = Int16Lut.NEAREST
+    strict_onnx: bool = False
 
     @property
     def is_silicon(self) -> bool:

@@ -32,6 +32,7 @@ class Options(TypedDict, total=False):
     int16_lut: str | Int16Lut
     psram: bool
     partitions: Mapping[str, Source] | None
+    strict_onnx: bool
 
 
 class Model(Running, Profiling):
@@ -57,6 +58,7 @@ class Model(Running, Profiling):
         int16_lut: how 16-bit tables with a step are read: ``nearest`` entry, or ``interpolating``, as ESP-DL did before 2026-07-15.
         psram: whether the chip has PSRAM.
         partitions: content of flash partitions by label: bytes or a path.
+        strict_onnx: whether operators give what ONNX says where ESP-DL does something else; :meth:`quirks` lists the nodes concerned.
 
     Attributes:
         chip, target_source: the chip, and how it was found.
@@ -112,11 +114,12 @@ class Model(Running, Profiling):
         int16_lut: str | Int16Lut = Int16Lut.NEAREST,
         psram: bool = True,
         partitions: Mapping[str, Source] | None = None,
+        strict_onnx: bool = False,
         **named: Any,
     ) -> None:
         self._workers: list[Model] = []
         self._workers_plan: MemoryPlan | None = None
-        super().__init__(target, arithmetic, backend, int16_lut, psram, partitions)
+        super().__init__(target, arithmetic, backend, int16_lut, psram, partitions, strict_onnx)
         given = constructor_arguments(source, arguments, named)
         if source is None:
             if given:
@@ -143,6 +146,7 @@ class Model(Running, Profiling):
             backend=self._kernels.name,
             int16_lut=self._int16_lut,
             psram=self._psram,
+            strict_onnx=self._strict_onnx,
         )
         twin.load(self.fbs_model)
         twin.build(self.memory.max_internal_size, input_shapes=self._input_shapes)

@@ -50,6 +50,7 @@ def create_operators(fbs_model: FbsModel, context: ModelContext) -> Iterator[Ope
     for node_name in fbs_model.topological_sort():
         node = fbs_model.get_node(node_name)
         module = creator.create(fbs_model, node.op_type, node_name)
+        module.strict_onnx = context.machine.strict_onnx
         module.m_inputs_index = [
             context.add_tensor(name, not name or fbs_model.is_parameter(name), module.parameters.get(index))
             for index, name in enumerate(node.input)

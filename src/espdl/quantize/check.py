@@ -10,6 +10,7 @@ import onnx_ir as ir
 
 import espdl.dl.module  # noqa: F401  # defines the operators
 from espdl.chips import Chip
+from espdl.dl.module import BUILT_IN
 from espdl.dl.module.base import MODULE_TYPES, Module
 from espdl.dl.module.contract import Availability
 from espdl.dtypes import QuantType
@@ -18,6 +19,7 @@ from espdl.quantize.facts import node_facts
 from espdl.quantize.passes.infer import describe
 from espdl.quantize.pipeline import prepare
 from espdl.quantize.provenance import Region, regions
+from espdl.quantize.tables import has_table
 from espdl.wording import counted
 
 Status = Literal["supported", "limited", "decomposed", "unsupported"]
@@ -147,6 +149,10 @@ def _judge(node: ir.Node) -> NodeVerdict:
 def _limitation(node: ir.Node, module: type[Module]) -> NodeVerdict:
     """A node that runs: supported, or with the first restriction that a user should know of."""
     name, op_type, contract = node.name or "", node.op_type, module.contract
+    if op_type not in BUILT_IN:
+        if has_table(node) and QuantType.SYMM_8BIT in contract.quant_types:
+            return NodeVerdict(name, op_type, "supported")  # as a table, which every chip runs
+        return NodeVerdict(name, op_type, "limited", "an operator of yours: the program on the chip must register it, too")
     if contract.availability is not Availability.REGISTERED:
         return NodeVerdict(name, op_type, "limited", contract.availability.value)
     if QuantType.SYMM_8BIT not in contract.quant_types:

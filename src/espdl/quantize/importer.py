@@ -13,6 +13,7 @@ from onnx_ir.passes.common import InlinePass, RemoveInitializersFromInputsPass, 
 
 from espdl.dl.module.base import MODULE_TYPES
 from espdl.errors import EspdlError
+from espdl.quantize.custom import give_domain
 from espdl.quantize.passes.clean import RemoveNoOps
 from espdl.quantize.passes.convert_opset import ConvertOpset
 from espdl.quantize.passes.evaluate import Evaluate
@@ -55,6 +56,7 @@ def load_network(source: str | os.PathLike[str] | onnx.ModelProto | ir.Model, in
             model.opset_imports[""] = model.opset_imports.pop("ai.onnx")
         _check_structure(model)
         InlinePass(criteria=lambda function: not _is_operator(function))(model)
+        give_domain(model)
         RemoveInitializersFromInputsPass()(model)
         NameNodes()(model)
         _check_numbers(model)

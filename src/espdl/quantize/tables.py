@@ -10,7 +10,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from espdl.chips import Chip
-from espdl.dl.module.base import MODULE_TYPES
+from espdl.dl.module import BUILT_IN, MODULE_TYPES
 from espdl.dl.module.lut import Lut
 from espdl.dtypes import DType
 from espdl.fbs import records
@@ -59,11 +59,13 @@ class Tables:
     ) -> str:
         """Adds the table of a node that is looked up, and names it in ``attributes``; returns the type the node then has.
 
-        At 16 bits the chip reads tables of LUT and Gelu only: the operators that settings name become LUT.
+        At 16 bits the chip reads tables of LUT and Gelu only: the operators that settings name become LUT. A user's own operator always
+        does, so that the chip, which does not know it, can run it.
         """
         if not bits or source is None or target is None or not has_table(node):
             return node.op_type
-        becomes_lut = bits == 16 and node.op_type in self.options.table_ops and len(node.inputs) == 1
+        is_custom = node.op_type not in BUILT_IN
+        becomes_lut = is_custom or (bits == 16 and node.op_type in self.options.table_ops and len(node.inputs) == 1)
         if bits == 16 and not becomes_lut and not issubclass(module_of(node), Lut):
             return node.op_type
         step = 1 if bits == 8 else self.options.table_step if becomes_lut else self.options.other_step
@@ -73,7 +75,9 @@ class Tables:
             self._names[key] = self.out.constant(tensor, f"{node.op_type}_lut_{len(self._names)}")
         attributes["lut"] = self._names[key]
         if becomes_lut:
-            attributes.update(original_op_type=node.op_type, int16_lut_step=step)
+            attributes.update(original_op_type=node.op_type)
+            if bits == 16:
+                attributes.update(int16_lut_step=step)
         return "LUT" if becomes_lut else node.op_type
 
 

@@ -56,7 +56,11 @@ from espdl.dl.module.base import MODULE_TYPES, Module, Step
 from espdl.dl.module.contract import Align, Availability, Contract, Layout, LayoutRule, Limit, NodeFacts, Quantization
 from espdl.dl.module.creator import ModuleCreator
 
+BUILT_IN = frozenset(MODULE_TYPES)
+"""Types of the operators that ESP-DL has: those of this package, and none that a user defines."""
+
 __all__ = [
+    "BUILT_IN",
     "MODULE_TYPES",
     "Align",
     "Availability",

@@ -11,6 +11,7 @@ from espdl.dl.base.steps import NOTHING
 from espdl.dl.machine import Machine
 from espdl.dl.module.base import Module, Step
 from espdl.dl.module.checks import INTEGER_TYPES, given
+from espdl.dl.quirk_sites import lost_multiplier
 from espdl.dtypes import DType
 from espdl.errors import EspdlError
 from espdl.rounding import saturate, shift_and_round
@@ -22,8 +23,8 @@ def assign_step(source: TensorBase, target: TensorBase, machine: Machine) -> Ste
     """The step of ``target.assign(source)`` (runtime spec 2.3), with everything that is fixed decided now.
 
     Equal type and exponent copy the bytes, or do nothing where ``target`` lies on ``source``. Between integers the value is shifted with
-    the chip's rounding and saturated, which is what the float expression of the C code gives for every 8- and 16-bit value. A multiplier
-    that overflows inside the vector unit (exponents that differ by 7 or more upwards) is not reproduced.
+    the chip's rounding and saturated, which is what the float expression of the C code gives for every 8- and 16-bit value. In silicon
+    arithmetic the vector unit loses factors that its registers do not hold.
 
     Raises:
         EspdlError: the sizes differ, or the runtime does not convert between the types.
@@ -53,12 +54,20 @@ def assign_step(source: TensorBase, target: TensorBase, machine: Machine) -> Ste
 
 def _requantize_step(source: TensorBase, target: TensorBase, shift: int, machine: Machine) -> Step:
     rounding = machine.chip.rounding
+    factor = lost_multiplier(source.dtype, target.dtype, shift, source.size, machine)
     if source.dtype is target.dtype is DType.INT8:
         limits = np.iinfo(source.dtype.numpy)
         values = np.arange(limits.min, limits.max + 1)
-        table = saturate(shift_and_round(values, shift, rounding), np.int8)
+        scaled = shift_and_round(values, shift, rounding) if factor is None else values * factor
+        table = saturate(scaled, np.int8)
         return machine.kernels.lookup_step(table, source.data.reshape(target.data.shape), target.data, rounding)
-    return machine.kernels.requantize_step(source.data, target.data, shift, rounding)
+    if factor is None:
+        return machine.kernels.requantize_step(source.data, target.data, shift, rounding)
+
+    def step() -> None:
+        target.data[...] = saturate(source.data.astype(np.int64) * factor, target.data.dtype).reshape(target.data.shape)
+
+    return step
 
 
 def _copy_step(source: TensorBase, target: TensorBase, machine: Machine) -> Step:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from espdl.dl.module.blame import Blame
 from espdl.dl.module.contract import INTEGER_AND_FLOAT, Contract, LayoutRule, Quantization
+from espdl.dl.quirks import Site, wants_float_form
 from espdl.dtypes import DType, Inplace, QuantType, RuntimeMode
 from espdl.errors import EspdlError
 from espdl.rounding import dequantize, quantize
@@ -49,6 +50,7 @@ class Module:
         attributes: of the node, as plain Python values (int, float, str, list, TensorBase).
         parameters: constant inputs by input index.
         m_inputs_index, m_outputs_index: indices of its tensors in the model context.
+        strict_onnx: what the machine says, known before shapes are asked for: whether to give what ONNX says where ESP-DL does not.
 
     A class says in ``optional_outputs`` which outputs a node may omit; :meth:`bind` gets None for those.
     """
@@ -88,6 +90,7 @@ class Module:
         self.parameters = dict(parameters or {})
         self.m_inputs_index: list[int] = []
         self.m_outputs_index: list[int] = []
+        self.strict_onnx = False
         self._bound: tuple[tuple[object, ...], Step] | None = None
         self.configure()
 
@@ -145,7 +148,8 @@ class Module:
         rounding = machine.chip.rounding
 
         def step() -> None:
-            results = self.float_forward(*(_to_float(tensor) for tensor in inputs))
+            with np.errstate(all="ignore"):
+                results = self.float_forward(*(_to_float(tensor) for tensor in inputs))
             for output, result in zip(outputs, results if isinstance(results, tuple) else (results,), strict=True):
                 if output.dtype in (DType.INT8, DType.INT16):
                     output.data[...] = quantize(result, int(output.exponent), output.dtype.numpy, rounding)
@@ -176,10 +180,16 @@ class Module:
         )
 
     def bind_outputs(self, inputs: Sequence[TensorBase | None], outputs: Sequence[TensorBase | None], machine: Machine) -> Step:
-        """:meth:`bind`, once it is sure that no output is missing but those the operator can do without."""
+        """:meth:`bind`, once it is sure that no output is missing but those the operator can do without.
+
+        Where the machine asks for ONNX's meaning and the operator's float form has it, that is bound instead.
+        """
         for index, output in enumerate(outputs):
             if output is None and index not in self.optional_outputs:
                 raise EspdlError(f"output {index} is missing", why=f"{self.op_type} always writes it")
+        self.strict_onnx = machine.strict_onnx
+        if wants_float_form(Site(self, inputs, outputs, machine)):
+            return Module.bind(self, inputs, cast(Sequence[TensorBase], outputs), machine)
         return self.bind(inputs, cast(Sequence[TensorBase], outputs), machine)
 
     def _run_bound(self, inputs: list[TensorBase | None], outputs: list[TensorBase | None], machine: Machine) -> None:

@@ -80,15 +80,15 @@ class Contract:
         quant_types: in which arithmetic it runs.
         ranks: of input 0; empty for any.
         limits: further conditions.
-        availability: which firmware has it.
         narrow_weights: whether 16-bit activations go with 8-bit weights, too (W8A16).
+        availability: which firmware has it.
     """
 
     quant_types: frozenset[QuantType]
     ranks: tuple[int, ...] = ()
     limits: tuple[Limit, ...] = ()
-    availability: Availability = Availability.REGISTERED
     narrow_weights: bool = False
+    availability: Availability = Availability.REGISTERED
 
 
 INTEGER = frozenset({QuantType.SYMM_8BIT, QuantType.SYMM_16BIT})

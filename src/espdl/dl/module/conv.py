@@ -16,6 +16,8 @@ from espdl.dl.module.base import Step
 from espdl.dl.module.checks import integer_attribute, integers_attribute
 from espdl.dl.module.contract import INTEGER, Contract, Layout, LayoutRule, Limit, NodeFacts, Quantization, constants
 from espdl.dl.module.mac import MacModule, filter_tag, mac_step, width_of
+from espdl.dl.quirk import Site
+from espdl.dl.quirk_sites import pads_in_c_code
 from espdl.dtypes import Activation
 from espdl.errors import EspdlError
 from espdl.fbs.packing import unpack_filter
@@ -147,6 +149,8 @@ class Conv(MacModule, op_type="Conv"):
             return super().bind(inputs, outputs, machine)
         x, y = inputs[0], outputs[0]
         assert x is not None
+        if pads_in_c_code(Site(self, inputs, outputs, machine)):
+            self._warn("with these pads the chip reads other pixels than zeros, which ones is not known; zeros are taken")
         tensor = self.constant(1, "filter")
         bias = self.optional_bias(inputs)
         tag = filter_tag(tensor, machine.chip, width_of(x))

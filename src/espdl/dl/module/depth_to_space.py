@@ -79,14 +79,17 @@ class DepthToSpace(_Rearrangement, op_type="DepthToSpace"):
         source = input_shape(input_shapes)
         if len(source) != 4 or source[3] % self.block**2:
             raise EspdlError(f"blocks of {self.block} x {self.block} in shape {source}", why="needs [N, H, W, C * block * block]")
-        channels = source[3] // self.block**2
-        if self.mode == "DCR" and channels != self.block:
+        return [[source[0], source[1] * self.block, source[2] * self.block, source[3] // self.block**2]]
+
+    def bind(self, inputs: Sequence[TensorBase | None], outputs: Sequence[TensorBase], machine: Machine) -> Step:
+        channels = given(inputs, 0, "input").shape[-1] // self.block**2
+        if self.mode == "DCR" and channels != self.block and not machine.strict_onnx:
             raise EspdlError(
                 f"mode DCR with {channels} output channels",
                 why=f"the chip's order is right only for as many channels as blocksize, {self.block}",
-                hint="use mode CRD",
+                hint="use mode CRD, or strict_onnx to see what ONNX says",
             )
-        return [[source[0], source[1] * self.block, source[2] * self.block, channels]]
+        return super().bind(inputs, outputs, machine)
 
     def _split(self, shape: Sequence[int]) -> tuple[list[int], list[int]]:
         n, height, width, depth = shape
@@ -104,7 +107,8 @@ def _one_channel(node: NodeFacts) -> bool:
 class SpaceToDepth(_Rearrangement, op_type="SpaceToDepth"):
     """Blocks of pixels to blocks of channels: [N, H, W, C] to [N, H / b, W / b, C * b * b], the inverse of DepthToSpace CRD.
 
-    Output channel ``c * b * b + row * b + column``. ONNX has ``(row * b + column) * C + c``: the same only for one channel.
+    Output channel ``c * b * b + row * b + column``. ONNX has ``(row * b + column) * C + c``: the same only for one channel. Shapes are
+    those of the file, channels last.
     """
 
     contract = Contract(
@@ -126,4 +130,5 @@ class SpaceToDepth(_Rearrangement, op_type="SpaceToDepth"):
     def _split(self, shape: Sequence[int]) -> tuple[list[int], list[int]]:
         n, height, width, channels = shape
         block = self.block
-        return [n, height // block, block, width // block, block, channels], [0, 1, 3, 5, 2, 4]
+        order = [0, 1, 3, 2, 4, 5] if self.strict_onnx else [0, 1, 3, 5, 2, 4]
+        return [n, height // block, block, width // block, block, channels], order

@@ -47,7 +47,7 @@ class Gather(Module, op_type="Gather"):
         return [[*source[:axis], *indices, *source[axis + 1 :]]]
 
     def float_forward(self, x: NDArray[Any], indices: NDArray[Any]) -> NDArray[Any]:  # type: ignore[override]
-        return np.take(x, indices, axis=self.axis)
+        return np.take(x, np.where(indices < 0, indices + x.shape[self.axis], indices), axis=self.axis)
 
     def bind(self, inputs: Sequence[TensorBase | None], outputs: Sequence[TensorBase], machine: Machine) -> Step:
         source, positions, target = given(inputs, 0, "input"), given(inputs, 1, "indices"), outputs[0]
@@ -57,6 +57,8 @@ class Gather(Module, op_type="Gather"):
         axis = axis_in(self.axis, source.data.ndim)
         indices = np.asarray(positions.data)
         length = source.shape[axis]
+        if machine.strict_onnx:
+            indices = np.where(indices < 0, indices + length, indices)
         if indices.size and (indices.min() < 0 or indices.max() >= length):
             raise EspdlError(
                 f"an index outside an axis of {length}: {int(indices.min())} to {int(indices.max())}",

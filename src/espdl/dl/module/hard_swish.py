@@ -15,4 +15,5 @@ class HardSwish(Unary, op_type="HardSwish"):
 
     def float_forward(self, x: NDArray[Any]) -> NDArray[Any]:  # type: ignore[override]
         wide = x.astype(np.float64)
-        return (np.clip(0.166667 * wide + 0.5, 0, 1) * wide).astype(x.dtype)
+        slope = 1 / 6 if self.strict_onnx else 0.166667
+        return (np.clip(slope * wide + 0.5, 0, 1) * wide).astype(x.dtype)

@@ -78,7 +78,8 @@ class LayerNormalization(Module, op_type="LayerNormalization"):
         variance = sequential_sum(deviation * deviation)[:, None]
         mean = mean * real
         variance = variance * (real * real) / np.float32(inner)
-        inverse = np.float32(1) / sqrt_newton(variance + self.epsilon)
+        root = np.sqrt if self.strict_onnx else sqrt_newton
+        inverse = np.float32(1) / root(variance + self.epsilon)
         result = ((rows.astype(np.float32) * real - mean) * inverse) * scale
         return result if bias is None else result + bias
 

@@ -35,15 +35,16 @@ class _Logic(Binary):
         return self.logical(a, b)
 
     def integer_step(self, first: TensorBase, second: TensorBase, target: TensorBase, machine: Machine) -> Step:
-        operation = self.bitwise if self._is_bitwise(first, second, target, machine) else self.logical
+        bitwise = self.combines_bits(first, second, target, machine) and not machine.strict_onnx
+        operation = self.bitwise if bitwise else self.logical
 
         def step() -> None:
             operation(first.data, second.data, out=target.data, casting="unsafe")
 
         return step
 
-    def _is_bitwise(self, first: TensorBase, second: TensorBase, target: TensorBase, machine: Machine) -> bool:
-        """Whether bits are combined: always by Xor, by the others where the chip's vector unit computes the innermost axis."""
+    def combines_bits(self, first: TensorBase, second: TensorBase, target: TensorBase, machine: Machine) -> bool:
+        """Whether the chip combines bits: always in Xor, in the others where its vector unit computes the innermost axis."""
         if self.always_bitwise or not (machine.is_silicon and machine.chip.bitwise_logic):
             return self.always_bitwise
         innermost = max(shape[-1] for shape in merged_shapes(first.shape, second.shape))

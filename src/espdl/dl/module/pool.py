@@ -131,6 +131,8 @@ class _Average(_Pool):
     @quietly
     def float_forward(self, x: NDArray[Any]) -> NDArray[Any]:  # type: ignore[override]
         total = slide(x, self._axes(x.shape), np.add, 0)
+        if self.strict_onnx and not self.attributes.get("count_include_pad", 0):
+            return total / slide(np.ones_like(x), self._axes(x.shape), np.add, 0)
         return total * total.dtype.type(1 / self._area(x.shape))
 
     def _step(self, source: TensorBase, target: TensorBase, dtype: DType, machine: Machine) -> Step:

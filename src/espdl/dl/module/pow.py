@@ -54,7 +54,10 @@ def _is_c_remainder(node: NodeFacts) -> bool:
 
 
 class Mod(_RealBinary, op_type="Mod"):
-    """The remainder of C's ``fmod``, with the sign of a, whatever attribute ``fmod`` says. On integers a modulo 0 is 0."""
+    """The remainder of C's ``fmod``, with the sign of a, whatever attribute ``fmod`` says. On integers a modulo 0 is 0.
+
+    As ONNX has it the remainder has the sign of b where attribute ``fmod`` (0) is 0.
+    """
 
     default_inplace = Inplace.CHANGED_BUFFER
     contract = Contract(
@@ -67,7 +70,8 @@ class Mod(_RealBinary, op_type="Mod"):
 
     def float_forward(self, a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:  # type: ignore[override]
         with np.errstate(all="ignore"):
-            return np.fmod(a, b)
+            signed_as_divisor = self.strict_onnx and not self.attributes.get("fmod", 0)
+            return np.mod(a, b) if signed_as_divisor else np.fmod(a, b)
 
     def _real(self, a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
-        return np.where(b == 0, 0, np.fmod(a, b))
+        return np.where(b == 0, 0, self.float_forward(a, b))

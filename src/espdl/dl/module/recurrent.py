@@ -150,8 +150,14 @@ class Recurrent(Module):
         )
         directions = [_float_direction(*parts) for parts in self._parts(w, r, bias)]
         before = [[_row(array, d, shapes.hidden, np.float32) for array in initial] for d in range(self.directions)]
-        _walk(directions, self.float_cell(), x.reshape(shapes.steps, -1), before, results)
+        rows = x.reshape(shapes.steps, -1)
+        _walk(directions, self.float_cell(), rows, before, results, backwards=self._first_runs_back)
         return results
+
+    @property
+    def _first_runs_back(self) -> bool:
+        """Whether the first direction runs from the last step to the first, as ONNX has it for direction ``reverse``."""
+        return self.strict_onnx and self.attributes.get("direction") == "reverse"
 
     def _parts(
         self, w: NDArray[Any], r: NDArray[Any], bias: NDArray[Any] | None
@@ -201,7 +207,7 @@ class Recurrent(Module):
                 for d in range(self.directions)
             ]
             with np.errstate(all="ignore"):
-                _walk(directions, cell, x.data.reshape(shapes.steps, -1), before, targets)
+                _walk(directions, cell, x.data.reshape(shapes.steps, -1), before, targets, backwards=self._first_runs_back)
 
         return step
 
@@ -296,6 +302,8 @@ def _walk(
     rows: NDArray[Any],
     before: Sequence[Sequence[NDArray[Any]]],
     targets: Sequence[NDArray[Any] | None],
+    *,
+    backwards: bool,
 ) -> None:
     """Runs every direction along the sequence, the second one backwards, and writes Y and the last states.
 
@@ -303,12 +311,13 @@ def _walk(
         rows: X, [S, I].
         before: initial states of each direction.
         targets: Y [S, directions, 1, H] and the last states [directions, 1, H]; None for an omitted one.
+        backwards: whether the first direction runs backwards, too.
     """
     y, last = targets[0], targets[1:]
     for d, (direction, initial) in enumerate(zip(directions, before, strict=True)):
         gates = direction.from_input(rows)
         state: State = tuple(initial)
-        for step in range(len(rows)) if d == 0 else reversed(range(len(rows))):
+        for step in range(len(rows)) if d == 0 and not backwards else reversed(range(len(rows))):
             state = cell(gates[step], direction.from_state(state[0]), state)
             if y is not None:
                 y[step, d, 0] = state[0]

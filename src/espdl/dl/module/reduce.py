@@ -83,15 +83,31 @@ class _Reduce(Module, ABC):
     def configure(self) -> None:
         self.axes = constant_integers(self, 1, "axes") or None
         self.keepdims = bool(integer_attribute(self, "keepdims", 1))
-        if self.axes is None and integer_attribute(self, "noop_with_empty_axes", 0):
+        self.is_noop = self.axes is None and bool(integer_attribute(self, "noop_with_empty_axes", 0))
+
+    def _reduced(self, rank: int) -> list[int]:
+        if self.is_noop:
+            return []
+        return sorted(axes_in(self.axes, rank)) if self.axes is not None else list(range(rank))
+
+    def too_many_groups(self, rank: int) -> bool:
+        """Whether reduced and kept axes alternate more often than the chip's loops can follow."""
+        return _groups(rank, set(self._reduced(rank))) > MAX_GROUPS
+
+    def _refuse_quirks(self, rank: int) -> None:
+        """Raises :class:`EspdlError` where the chip leaves elements of the output as they lay in memory."""
+        if self.is_noop:
             raise EspdlError(
                 "no axes and noop_with_empty_axes",
                 why="the chip writes the first element of the output only",
-                hint="remove the node: it does nothing",
+                hint="remove the node: it does nothing; or use strict_onnx to see what ONNX says",
             )
-
-    def _reduced(self, rank: int) -> list[int]:
-        return sorted(axes_in(self.axes, rank)) if self.axes is not None else list(range(rank))
+        if self.too_many_groups(rank):
+            raise EspdlError(
+                f"axes {self._reduced(rank)} of a tensor of rank {rank}",
+                why="the chip computes nothing where reduced and kept axes alternate more than 3 times",
+                hint="transpose first, or use strict_onnx to see what ONNX says",
+            )
 
     def get_output_shape(self, input_shapes: list[list[int]]) -> list[list[int]]:
         source = input_shape(input_shapes)
@@ -112,13 +128,8 @@ class _Reduce(Module, ABC):
     def bind(self, inputs: Sequence[TensorBase | None], outputs: Sequence[TensorBase], machine: Machine) -> Step:
         source, target = given(inputs, 0, "input"), outputs[0]
         dtype = common_dtype(self, (source, target))
-        rank = source.data.ndim
-        if _groups(rank, set(self._reduced(rank))) > MAX_GROUPS:
-            raise EspdlError(
-                f"axes {self._reduced(rank)} of a tensor of rank {rank}",
-                why="the chip computes nothing where reduced and kept axes alternate more than 3 times",
-                hint="transpose first",
-            )
+        if not machine.strict_onnx:
+            self._refuse_quirks(source.data.ndim)
         if dtype is not DType.FLOAT:
             return self._integer_step(source, target, machine)
 
@@ -220,11 +231,14 @@ class ReduceL2(_ByRows, op_type="ReduceL2"):
     """Root of the sum of squares, by the chip's Newton iteration."""
 
     def _float(self, rows: NDArray[Any]) -> NDArray[Any]:
-        return sqrt_newton(sequential_sum(rows * rows, rows.dtype)).astype(rows.dtype)
+        return self._root(sequential_sum(rows * rows, rows.dtype)).astype(rows.dtype)
+
+    def _root(self, squares: NDArray[Any]) -> NDArray[Any]:
+        return np.asarray(np.sqrt(squares) if self.strict_onnx else sqrt_newton(squares))
 
     def _integer(self, rows: NDArray[Any], input_exponent: int, output_exponent: int, rounding: Rounding) -> NDArray[Any]:
         wide = rows.astype(_accumulator(rows))
-        root = sqrt_newton(dequantize(_accumulate(rows, wide * wide), 2 * input_exponent))
+        root = self._root(dequantize(_accumulate(rows, wide * wide), 2 * input_exponent))
         return quantize(root, output_exponent, rows.dtype, rounding)
 
 
@@ -281,9 +295,12 @@ class ReduceLogSum(_ByRows, op_type="ReduceLogSum"):
 
 
 class ReduceLogSumExp(_ByRows, op_type="ReduceLogSumExp"):
-    """Logarithm of the sum of exponentials; the maximum is not subtracted first."""
+    """Logarithm of the sum of exponentials; the maximum is not subtracted first, unless ONNX's meaning is asked for."""
 
     def _float(self, rows: NDArray[Any]) -> NDArray[Any]:
+        if self.strict_onnx:
+            highest = rows.max(axis=1)
+            return highest + log(sequential_sum(exp(rows - highest[:, None]), rows.dtype))
         return log(sequential_sum(exp(rows), rows.dtype))
 
     def _integer(self, rows: NDArray[Any], input_exponent: int, output_exponent: int, rounding: Rounding) -> NDArray[Any]:

@@ -14,6 +14,7 @@ from espdl.dl.module.base import Module, Step
 from espdl.dl.module.checks import common_dtype, given, input_shape, tensor_exponent, text_attribute
 from espdl.dl.module.contract import Align, Contract, Layout, LayoutRule, Limit, NodeFacts, Quantization, constants
 from espdl.dl.module.pool import BATCH
+from espdl.dl.module.resize_onnx import TRANSFORMS, linear, nearest, positions
 from espdl.dtypes import DType, QuantType
 from espdl.errors import EspdlError
 from espdl.tensor import TensorBase
@@ -94,7 +95,9 @@ class Resize(Module, op_type="Resize"):
 
     def configure(self) -> None:
         self.mode = text_attribute(self, "mode", "nearest")
-        self.align_corners = text_attribute(self, "coordinate_transformation_mode", "half_pixel") == "align_corners"
+        self.transform = text_attribute(self, "coordinate_transformation_mode", "half_pixel")
+        self.align_corners = self.transform == "align_corners"
+        self.nearest_mode = text_attribute(self, "nearest_mode", _ROUND)
         if self.mode not in MODES:
             raise EspdlError(f"mode {self.mode!r}", why="the chip resizes in modes " + ", ".join(MODES), hint="use linear")
         self.scales, self.sizes = self._constant(2), self._constant(3)
@@ -155,12 +158,40 @@ class Resize(Module, op_type="Resize"):
             return x[np.ix_(*self._places(x.shape))]
         return interpolate(x, self._taps(x.shape))
 
+    def _onnx_positions(self, shape: Sequence[int]) -> list[NDArray[np.float32]]:
+        """Per spatial axis where ONNX reads the input."""
+        found = []
+        for axis, (target, _) in enumerate(self._extents(shape)):
+            length = shape[1 + axis]
+            scale = np.float32(target) / np.float32(length) if self.scales is None else np.float32(self.scales[2 + axis])
+            found.append(positions(length, target, scale, self.transform))
+        return found
+
+    def departs_from_onnx(self, shape: Sequence[int]) -> bool:
+        """Whether the chip reads an input of that shape elsewhere than ONNX does."""
+        if self.transform not in TRANSFORMS:
+            return True
+        extents = zip(shape[1:-1], self._extents(shape), self._onnx_positions(shape), strict=True)
+        if self.mode == "nearest":
+            return any(
+                not np.array_equal(self._nearest(length, *extent), nearest(at, length, self.nearest_mode))
+                for length, extent, at in extents
+            )
+        pairs = [(self._linear(length, *extent), linear(at, length)) for length, extent, at in extents]
+        return any(not np.allclose(chip.low + chip.ratio, onnx.low + onnx.ratio, atol=1e-4) for chip, onnx in pairs)
+
     def _taps(self, shape: Sequence[int]) -> list[Taps]:
+        if self.strict_onnx:
+            return [linear(at, length) for length, at in zip(shape[1:-1], self._onnx_positions(shape), strict=True)]
         return [self._linear(length, *extent) for length, extent in zip(shape[1:-1], self._extents(shape), strict=True)]
 
     def _places(self, shape: Sequence[int]) -> list[NDArray[np.intp]]:
         """Per axis the positions in the input that the output shows."""
-        spatial = [self._nearest(length, *extent) for length, extent in zip(shape[1:-1], self._extents(shape), strict=True)]
+        if self.strict_onnx:
+            ats = zip(shape[1:-1], self._onnx_positions(shape), strict=True)
+            spatial = [nearest(at, length, self.nearest_mode) for length, at in ats]
+        else:
+            spatial = [self._nearest(length, *extent) for length, extent in zip(shape[1:-1], self._extents(shape), strict=True)]
         return [np.arange(shape[0]), *spatial, np.arange(shape[-1])]
 
     def bind(self, inputs: Sequence[TensorBase | None], outputs: Sequence[TensorBase], machine: Machine) -> Step:

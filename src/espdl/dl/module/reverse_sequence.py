@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from espdl.dl.machine import Machine
 from espdl.dl.module.base import Module, Step
 from espdl.dl.module.checks import (
-    INTEGER_TYPES,
     common_dtype,
     constant_integers,
     given,
@@ -19,6 +18,7 @@ from espdl.dl.module.checks import (
     integer_attribute,
 )
 from espdl.dl.module.contract import INTEGER, Contract, Limit, NodeFacts, Quantization, constants
+from espdl.dtypes import DType
 from espdl.errors import EspdlError
 from espdl.tensor import TensorBase
 
@@ -30,8 +30,8 @@ def _leading_axes(node: NodeFacts) -> bool:
 class ReverseSequence(Module, op_type="ReverseSequence"):
     """Input 0 with the first ``sequence_lens[b]`` entries along ``time_axis`` (0) reversed for each b of ``batch_axis`` (1).
 
-    The two axes are 0 and 1, in either order; input 1, ``sequence_lens``, is a constant. There is no float32 form: the chip's cuts the
-    fractions off (runtime spec 3.13).
+    The two axes are 0 and 1, in either order; input 1, ``sequence_lens``, is a constant. Networks are not quantized to its float32 form:
+    the chip swaps two entries through an integer, so the one that goes to the back loses its fraction (runtime spec 3.13).
     """
 
     contract = Contract(
@@ -77,10 +77,22 @@ class ReverseSequence(Module, op_type="ReverseSequence"):
 
     def bind(self, inputs: Sequence[TensorBase | None], outputs: Sequence[TensorBase], machine: Machine) -> Step:
         source, target = given(inputs, 0, "input"), outputs[0]
-        common_dtype(self, (source, target), INTEGER_TYPES)
+        dtype = common_dtype(self, (source, target))
         self.get_output_shape([list(source.shape)])
+        through_integers = dtype is DType.FLOAT and not machine.strict_onnx
+        to_the_back = self._times(source.shape[self.time_axis]) < np.arange(source.shape[self.time_axis])
+        truncated = to_the_back if self.batch_axis == 0 else to_the_back.T
 
         def step() -> None:
             np.copyto(target.data, self.float_forward(source.data))
+            if through_integers:
+                target.data[truncated] = _through_int32(target.data[truncated])
 
         return step
+
+
+def _through_int32(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Cut towards zero to an integer, which saturates; NaN becomes the largest, as chips convert it."""
+    limits = np.iinfo(np.int32)
+    whole = np.trunc(np.where(np.isnan(values), np.inf, values).astype(np.float64))
+    return np.asarray(np.clip(whole, limits.min, limits.max), dtype=np.float32)

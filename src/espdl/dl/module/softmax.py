@@ -22,6 +22,8 @@ from espdl.dl.module.checks import (
 from espdl.dl.module.contract import Layout, LayoutRule, Quantization
 from espdl.dl.module.sums import sequential_sum
 from espdl.dl.module.unary import exp, log
+from espdl.dl.quirk import Site
+from espdl.dl.quirk_sites import exponential_overflows
 from espdl.dtypes import DType
 from espdl.errors import EspdlError
 from espdl.tensor import TensorBase
@@ -76,8 +78,10 @@ class Softmax(Module, op_type="Softmax"):
         if source.data.ndim:
             axis_in(self.axis, source.data.ndim)
         exponent = tensor_exponent(source)
+        as_onnx = machine.strict_onnx and exponential_overflows(Site(self, inputs, outputs, machine))
         # Indexed by bit pattern: 0 to 127, then -128 to -1.
-        table = _exponentials(np.arange(256).astype(np.uint8).view(np.int8), exponent) if dtype is DType.INT8 else None
+        bits = np.arange(256).astype(np.uint8).view(np.int8)
+        table = _exponentials(bits, exponent) if dtype is DType.INT8 and not as_onnx else None
         is_last = source.data.ndim > 0 and axis_in(self.axis, source.data.ndim) == source.data.ndim - 1
         if table is not None and is_last and not self.is_logarithm:
             return machine.kernels.softmax_step(table, source.data, target.data)
@@ -86,7 +90,7 @@ class Softmax(Module, op_type="Softmax"):
             with np.errstate(all="ignore"):
                 if table is not None:
                     result = self._from_table(self._rows(source.data), table, exponent)
-                elif dtype is DType.INT16:
+                elif dtype is not DType.FLOAT:
                     rows = self._rows(source.data).astype(np.int32)
                     result = self._from_shifted(np.ldexp((rows - rows.max(axis=-1, keepdims=True)).astype(np.float32), exponent))
                 else:

@@ -20,8 +20,8 @@ from espdl.tensor import TensorBase
 class Split(Module, op_type="Split"):
     """Parts of input 0 along attribute ``axis`` (0), of the lengths in input 1.
 
-    Without input 1 the chip takes attribute ``num_outputs`` for the length of a part (runtime spec 3.13); a file that means the number
-    of parts by it is refused, unless both come to the same.
+    Without input 1 the chip takes attribute ``num_outputs`` for the length of a part (runtime spec 3.13), ONNX for the number of parts,
+    the last of which may be shorter.
     """
 
     contract = Contract(INTEGER_AND_FLOAT, limits=(constants("the lengths are constants", 1),))
@@ -37,16 +37,29 @@ class Split(Module, op_type="Split"):
 
     def _lengths(self, length: int) -> list[int]:
         if self.sizes is None:
-            if self.num_outputs < 1 or self.num_outputs**2 != length:
-                raise EspdlError(
-                    f"the lengths of the parts of an axis of {length} are not given",
-                    why="the chip takes num_outputs for the length of a part",
-                    hint="give the lengths as input 1",
-                )
-            return [self.num_outputs] * self.num_outputs
+            return self._equal_parts(length)
         if sum(self.sizes) != length:
             raise EspdlError(f"parts of {self.sizes} do not make up an axis of {length}")
         return self.sizes
+
+    def _equal_parts(self, length: int) -> list[int]:
+        number, lengths = self.num_outputs, list[int]()
+        if number >= 1 and self.strict_onnx:
+            part = -(-length // number)
+            lengths = [*[part] * (number - 1), length - part * (number - 1)]
+        elif number >= 1 and length % number == 0:
+            lengths = [number] * (length // number)
+        named = len(self.m_outputs_index) or len(lengths)  # none are registered for an operator outside a model
+        if not lengths or lengths[-1] < 0 or len(lengths) != named:
+            meaning = (
+                "ONNX takes num_outputs for the number of parts" if self.strict_onnx else "the chip takes it for their length"
+            )
+            raise EspdlError(
+                f"the lengths of the parts of an axis of {length} are not given",
+                why=f"num_outputs is {number}, and {meaning}" if number >= 1 else "there is no num_outputs either",
+                hint="give the lengths as input 1",
+            )
+        return lengths
 
     def get_output_shape(self, input_shapes: list[list[int]]) -> list[list[int]]:
         source = input_shape(input_shapes)

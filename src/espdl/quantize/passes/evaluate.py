@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from espdl.errors import EspdlError
+from espdl.quantize.custom import is_custom
 from espdl.quantize.passes.infer import describe, infer_node
 from espdl.quantize.passes.tools import shape_of
 
@@ -67,6 +68,8 @@ class Evaluate(ir.passes.InPlacePass):
 def _fold(node: ir.Node, model: ir.Model) -> list[NDArray[Any]] | None:
     """The outputs of ``node`` if they are known now, None otherwise."""
     if node.domain != "" or node.op_type in _RANDOM or node.op_type in _KEPT or _has_subgraph(node):
+        return None
+    if is_custom(node, model):
         return None
     if node.op_type == "Identity" and node.outputs[0].is_graph_output():
         return None  # it stands between a constant and a graph output, which ONNX wants produced by a node

@@ -18,13 +18,18 @@ SHAPE_CONSTANT_SIZE = 4096
 def infer_node(node: ir.Node, model: ir.Model) -> None:
     """Sets shape and element type of every output of ``node``.
 
-    An operator nobody knows (another domain, no function of the model) keeps what the file declares. Outputs whose inputs have no known
-    type stay as they are.
+    An operator of the user's own says its shapes itself. One that nobody knows (another domain, no function of the model) keeps what the
+    file declares. Outputs whose inputs have no known type stay as they are.
 
     Raises:
         EspdlError: the inputs do not fit the operator.
     """
     if any(value is not None and value.type is None for value in node.inputs):
+        return
+    from espdl.quantize.custom import infer_custom, is_custom  # which names nodes as this module does
+
+    if is_custom(node, model):
+        infer_custom(node)
         return
     function = model.functions.get(node.op_identifier())
     try:

@@ -1,0 +1,131 @@
+"""A float network cut where an operator of the user's own stands: what lies between runs in ONNX Runtime, these in Python."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import onnx
+import onnx_ir as ir
+import onnxruntime
+from numpy.typing import NDArray
+
+from espdl.errors import EspdlError
+from espdl.quantize.custom import is_custom, run_custom
+
+
+class Part(Protocol):
+    """A piece of a network: computes some of its tensors from others."""
+
+    def run(self, known: Mapping[str, NDArray]) -> dict[str, NDArray]:
+        """The tensors that the piece puts out. Raises :class:`EspdlError` when the inputs do not fit."""
+        ...
+
+
+class Session:
+    """A network, or a piece of one, in ONNX Runtime on the CPU.
+
+    Args:
+        proto: its outputs are those of the graph.
+
+    Raises:
+        EspdlError: when ONNX Runtime does not accept it.
+    """
+
+    def __init__(self, proto: onnx.ModelProto) -> None:
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 4
+        try:
+            self._session = onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # ONNX Runtime has an exception class of its own for every failure
+            raise EspdlError("ONNX Runtime cannot run the float network", why=_first_line(error)) from None
+        self._inputs = [value.name for value in self._session.get_inputs()]
+        self._outputs = [value.name for value in self._session.get_outputs()]
+
+    def run(self, known: Mapping[str, NDArray]) -> dict[str, NDArray]:
+        try:
+            arrays = self._session.run(self._outputs, {name: known[name] for name in self._inputs if name in known})
+        except Exception as error:  # as above
+            raise EspdlError("ONNX Runtime failed on the float network", why=_first_line(error)) from None
+        return dict(zip(self._outputs, arrays, strict=True))
+
+
+class Custom:
+    """One operator of the user's own.
+
+    Args:
+        node: of the network.
+        constants: values to use for constant inputs, by name.
+    """
+
+    def __init__(self, node: ir.Node, constants: Mapping[str, NDArray]) -> None:
+        self._node = node
+        self._constants = constants
+
+    def run(self, known: Mapping[str, NDArray]) -> dict[str, NDArray]:
+        names = ["" if value is None else value.name or "" for value in self._node.inputs]
+        arrays = [None if not name else known[name] if name in known else self._constants[name] for name in names]
+        results = run_custom(self._node, arrays)
+        return {output.name or "": result for output, result in zip(self._node.outputs, results, strict=False) if output.name}
+
+
+def cut(model: ir.Model, proto: onnx.ModelProto, wanted: Sequence[str]) -> list[Part]:
+    """The pieces of a network, in execution order; one where it has no operator of the user's own.
+
+    Args:
+        model: the network.
+        proto: the same, serialised, with the constants to be used.
+        wanted: tensors that some piece must put out.
+    """
+    present = {output.name for output in proto.graph.output}
+    custom = {node.name: node for node in model.graph if is_custom(node, model)}
+    if not custom:
+        proto.graph.output.extend(onnx.ValueInfoProto(name=name) for name in wanted if name not in present)
+        return [Session(proto)] if wanted else []
+    groups: list[list[onnx.NodeProto]] = [[]]
+    for node in proto.graph.node:
+        if node.name in custom:
+            groups += [[node], []]
+        else:
+            groups[-1].append(node)
+    groups = [group for group in groups if group]
+    initializers = {tensor.name: tensor for tensor in proto.graph.initializer}
+    types = {value.name: value for value in (*proto.graph.input, *proto.graph.value_info, *proto.graph.output)}
+    parts: list[Part] = []
+    for index, group in enumerate(groups):
+        if group[0].name in custom:
+            arrays = {name: onnx.numpy_helper.to_array(initializers[name]) for name in group[0].input if name in initializers}
+            parts.append(Custom(custom[group[0].name], arrays))
+            continue
+        later = {name for other in groups[index + 1 :] for node in other for name in node.input} | set(wanted)
+        produced = [name for node in group for name in node.output if name]
+        outputs = [name for name in produced if name in later]
+        if outputs:
+            parts.append(Session(_piece(proto, group, outputs, initializers, types)))
+    return parts
+
+
+def _piece(
+    proto: onnx.ModelProto,
+    nodes: Sequence[onnx.NodeProto],
+    outputs: Sequence[str],
+    initializers: Mapping[str, onnx.TensorProto],
+    types: Mapping[str, onnx.ValueInfoProto],
+) -> onnx.ModelProto:
+    """A network of some of the nodes."""
+    produced = {name for node in nodes for name in node.output}
+    read = dict.fromkeys(name for node in nodes for name in node.input if name and name not in produced)
+    graph = onnx.GraphProto(name=proto.graph.name)
+    graph.node.extend(nodes)
+    graph.initializer.extend(initializers[name] for name in read if name in initializers)
+    graph.input.extend(types[name] for name in read if name not in initializers)
+    graph.output.extend(onnx.ValueInfoProto(name=name) for name in outputs)
+    piece = onnx.ModelProto(ir_version=proto.ir_version)
+    piece.opset_import.extend(proto.opset_import)
+    piece.functions.extend(proto.functions)
+    piece.graph.CopyFrom(graph)
+    return piece
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
