@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from tests.cases.oracle.node import Array, Node, Position, oracle
@@ -126,12 +127,17 @@ def gather(node: Node) -> Array:
 
 @oracle("ReverseSequence")
 def reverse_sequence(node: Node) -> Array:
+    """Two floats are swapped through an integer: the one that goes to the back loses its fraction."""
     source, lengths = node.x(), node.x(1).values
     batch, time = node.attributes.get("batch_axis", 1), node.attributes.get("time_axis", 0)
 
     def element(at: Position) -> object:
         length = lengths[at[batch]]
-        return source[replaced(at, time, length - 1 - at[time]) if at[time] < length else at]
+        if at[time] >= length:
+            return source[at]
+        origin = length - 1 - at[time]
+        value = source[replaced(at, time, origin)]
+        return float(math.trunc(value)) if source.dtype == "float32" and origin < at[time] else value
 
     return Array.build(source.shape, element)
 
