@@ -35,6 +35,7 @@ void register_conv(nb::module_& m);      // convolution and linear
 void register_elementwise(nb::module_& m);  // Add, Sub, Mul, PRelu, Requantize, table look-up
 void register_move(nb::module_& m);         // copies
 void register_pool2d(nb::module_& m);       // pooling and means
+void register_product(nb::module_& m);      // products of computed matrices
 void register_real(nb::module_& m);         // quantize, dequantize, Softmax
 void register_resize(nb::module_& m);       // linear Resize
 

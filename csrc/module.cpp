@@ -19,6 +19,7 @@ NB_MODULE(_native, m) {
   espdl::register_elementwise(m);
   espdl::register_move(m);
   espdl::register_pool2d(m);
+  espdl::register_product(m);
   espdl::register_real(m);
   espdl::register_resize(m);
 }

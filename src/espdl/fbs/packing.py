@@ -158,6 +158,21 @@ def unpack_matmul(data: NDArray, dims: Sequence[int], tag: PackingTag) -> NDArra
     return np.stack(matrices).reshape(dims)
 
 
+def matmul_columns(k: int, n: int, tag: PackingTag | None) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Where the columns of a matrix [K, N] lie in file order; ``tag`` None means it is plain, row after row.
+
+    Returns:
+        [N] each: the place of a column's first element, and how far on the next one is.
+    """
+    columns = np.arange(n, dtype=np.intp)
+    if tag is None:
+        return columns, np.full(n, n, np.intp)
+    lanes = 1 if tag.packing is Packing.PLAIN else tag.lanes
+    in_block = columns < n - n % lanes
+    starts = np.where(in_block, columns // lanes * lanes * k + columns % lanes, columns * k)
+    return starts, np.where(in_block, lanes, 1)
+
+
 def _unpack_blocks(flat: NDArray, spatial: tuple[int, ...], c: int, n: int, tag: PackingTag) -> NDArray:
     """[spatial, C, N] of a filter without groups."""
     if tag.packing is Packing.PLAIN:

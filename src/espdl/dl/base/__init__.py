@@ -8,11 +8,12 @@ from espdl.dl.base.backend import (
     missing_native_notice,
     native_kernel_names,
 )
-from espdl.dl.base.kernels import Kernels, LaneOverflows, LaneRule, MacFilter, MacKernel, Step, Window
+from espdl.dl.base.kernels import Accumulating, Kernels, LaneOverflows, LaneRule, MacFilter, MacKernel, Step, Window
 
 __all__ = [
     "BACKENDS",
     "ENVIRONMENT",
+    "Accumulating",
     "Kernels",
     "LaneOverflows",
     "LaneRule",

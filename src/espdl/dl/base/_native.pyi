@@ -50,6 +50,22 @@ class MacStep(Step):
     ) -> None: ...
     def overflows(self) -> list[int]: ...
 
+class ProductStep(Step):
+    def __init__(
+        self,
+        a: NDArray,
+        b: NDArray,
+        out: NDArray,
+        size: tuple[int, int, int],
+        pairs: Sequence[tuple[int, int]],
+        order: Sequence[tuple[int, int]],
+        shift: Sequence[int],
+        half_even: bool,
+        relu: bool,
+        lanes: Sequence[tuple[int, int, int, int, int, bool]],
+    ) -> None: ...
+    def overflows(self) -> list[int]: ...
+
 def lookup(table: NDArray, x: NDArray, out: NDArray, step_bits: int, half_even: bool) -> None: ...
 
 _Four = tuple[int, int, int, int]

@@ -7,9 +7,10 @@ import importlib.util
 import os
 import warnings
 
-from espdl.dl.base.kernels import Kernels, MacFilter, MacKernel, Window
+from espdl.dl.base.kernels import Kernels, MacFilter, MacKernel, ProductKernel, Window
 from espdl.dl.base.numpy_mac import NumpyLinear, NumpyMac
 from espdl.dl.base.numpy_steps import NumpySteps
+from espdl.dl.base.products import NumpyProduct, Product
 from espdl.dl.base.step_kernels import StepKernels
 from espdl.dl.base.tables import lookup, shift_round_saturate
 from espdl.errors import EspdlError
@@ -30,6 +31,9 @@ class NumpyKernels(NumpySteps):
 
     def linear(self, filter: MacFilter) -> MacKernel:
         return NumpyLinear(filter)
+
+    def product(self, product: Product) -> ProductKernel:
+        return NumpyProduct(product, NumpyLinear)
 
 
 def get_kernels(backend: str | None = None) -> Kernels:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,9 @@ from espdl.chips import Accumulator
 from espdl.dl.base.step_kernels import StepKernels
 from espdl.errors import EspdlError
 from espdl.rounding import Rounding
+
+if TYPE_CHECKING:
+    from espdl.dl.base.products import Product
 
 
 @dataclass(frozen=True)
@@ -122,17 +125,24 @@ Step = Callable[[], None]
 """Work bound to its arrays: calling it checks nothing, and natively allocates nothing and does not hold the GIL."""
 
 
-class MacKernel(Protocol):
-    """A multiply-accumulate operator with its weights prepared.
+class Accumulating(Protocol):
+    """Something that adds products up in accumulators of the chip.
 
     Attributes:
         lane_overflows: of the last call; always empty in reference arithmetic.
-        table_step: ``step`` with one argument more, 256 int8 entries that every int8 output is looked up in; None where it has no
-            such form.
     """
 
     @property
     def lane_overflows(self) -> LaneOverflows: ...
+
+
+class MacKernel(Accumulating, Protocol):
+    """A multiply-accumulate operator with its weights prepared.
+
+    Attributes:
+        table_step: ``step`` with one argument more, 256 int8 entries that every int8 output is looked up in; None where it has no
+            such form.
+    """
 
     @property
     def table_step(self) -> Callable[[NDArray, NDArray, NDArray[np.int8]], Step] | None: ...
@@ -152,6 +162,18 @@ class MacKernel(Protocol):
         ...
 
 
+class ProductKernel(Accumulating, Protocol):
+    """A product of matrices of which both are computed (spec 3.4)."""
+
+    def __call__(self, a: NDArray, b: NDArray, out: NDArray) -> None:
+        """Computes all results, [results, rows, N], from left matrices [lefts, rows, K] and right ones in their own order."""
+        ...
+
+    def step(self, a: NDArray, b: NDArray, out: NDArray) -> Step:
+        """The same bound to three C-contiguous arrays, which it reads and writes at every call and keeps alive."""
+        ...
+
+
 class Kernels(StepKernels, Protocol):
     """A backend. All backends return the same bits; ``name`` is "numpy" or "native"."""
 
@@ -163,6 +185,10 @@ class Kernels(StepKernels, Protocol):
 
     def linear(self, filter: MacFilter) -> MacKernel:
         """Prepares ``x @ weights`` on rows (spec 3.4)."""
+        ...
+
+    def product(self, product: Product) -> ProductKernel:
+        """Prepares a product of matrices that are both computed (spec 3.4)."""
         ...
 
     def lookup(self, table: NDArray, x: NDArray, out: NDArray, rounding: Rounding) -> None:

@@ -6,9 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from espdl.dl.base import _native
-from espdl.dl.base.kernels import MacFilter, MacKernel, Window
+from espdl.dl.base.kernels import MacFilter, MacKernel, ProductKernel, Window
 from espdl.dl.base.native_mac import NativeLinear, make_mac
+from espdl.dl.base.native_product import NativeProduct
 from espdl.dl.base.native_steps import NativeSteps
+from espdl.dl.base.products import Product
 from espdl.dl.base.tables import table_step
 from espdl.rounding import Rounding
 
@@ -23,6 +25,9 @@ class NativeKernels(NativeSteps):
 
     def linear(self, filter: MacFilter) -> MacKernel:
         return NativeLinear(filter)
+
+    def product(self, product: Product) -> ProductKernel:
+        return NativeProduct(product)
 
     def lookup(self, table: NDArray, x: NDArray, out: NDArray, rounding: Rounding) -> None:
         step_bits = table_step(table, x.itemsize).bit_length() - 1

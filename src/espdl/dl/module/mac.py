@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from espdl.chips import CHIPS, Chip, Packing
-from espdl.dl.base import LaneOverflows, LaneRule, MacFilter, MacKernel
+from espdl.dl.base import Accumulating, LaneOverflows, LaneRule, MacFilter, MacKernel
 from espdl.dl.base.lanes import wrap
 from espdl.dl.base.steps import BoundStep
 from espdl.dl.machine import Machine
@@ -38,11 +38,11 @@ class MacModule(Module):
     def configure(self) -> None:
         self.activation = Activation.parse(self.attributes.get("activation", "None"))
         self._bind_warnings: list[str] = []
-        self._watched: tuple[MacKernel, ...] = ()
+        self._watched: tuple[Accumulating, ...] = ()
         if self.activation not in (Activation.LINEAR, Activation.RELU):
             self._bind_warnings.append(f"the fused activation {self.activation.name} has no effect on the chip")
 
-    def watch(self, *kernels: MacKernel) -> None:
+    def watch(self, *kernels: Accumulating) -> None:
         """Names the kernels that the bound operator runs."""
         self._watched = kernels
 

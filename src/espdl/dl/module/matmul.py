@@ -9,6 +9,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from espdl.dl.base.products import Product, worst_weights
 from espdl.dl.base.steps import InTurn
 from espdl.dl.machine import Machine
 from espdl.dl.module.base import Step
@@ -16,7 +17,7 @@ from espdl.dl.module.contract import INTEGER, Contract, Limit, NodeFacts, Quanti
 from espdl.dl.module.mac import MacModule, chip_packing, filter_tag, width_of
 from espdl.dtypes import Activation
 from espdl.errors import EspdlError
-from espdl.fbs.packing import PackingTag, unpack_matmul
+from espdl.fbs.packing import PackingTag, matmul_columns, unpack_matmul
 from espdl.tensor import TensorBase
 
 NATIVE_LAYOUT = "native_kn"
@@ -83,17 +84,13 @@ class MatMul(MacModule, op_type="MatMul"):
         native = self.attributes.get("input1_layout") == NATIVE_LAYOUT
         tag = None if native or len(b.shape) < 2 else chip_packing(machine.chip, width_of(a))
 
-        def step() -> None:
-            lefts, results = product.lefts(a.data), product.results(y.data)
-            matrices = product.matrices(b.data, tag)
-            kernels = []
-            for index, left, right in product.pairs:
-                kernel = machine.kernels.linear(self.make_filter(matrices[right][None, None], b, None, a, y, machine))
-                kernel(lefts[left], results[index])
-                kernels.append(kernel)
-            self.watch(*kernels)
-
-        return step
+        shape = (product.depth, product.columns)
+        starts, steps = matmul_columns(*shape, tag)
+        rule = self.make_filter(worst_weights((1, 1, *shape), b.data.dtype), b, None, a, y, machine)
+        pairs = tuple((left, right) for _, left, right in product.pairs)
+        kernel = machine.kernels.product(Product(rule, product.rows, pairs, starts, steps))
+        self.watch(kernel)
+        return kernel.step(a.data, b.data, y.data)
 
 
 class _Product:
