@@ -1,5 +1,7 @@
 #include "pool.hpp"
 
+#include "allocations.hpp"
+
 #include <algorithm>
 #include <condition_variable>
 #include <cstdlib>
@@ -66,6 +68,7 @@ struct Pool::Team {
       seen = round.load();
       if (stopping) return;
       inside.fetch_add(1);
+      scratch(0);  // before the first part that needs it, which may come late
       take_parts();
       inside.fetch_sub(1);
     }
@@ -152,19 +155,60 @@ void Pool::set_threads(std::size_t count) {
   delete old;
 }
 
-std::byte* scratch(std::size_t bytes) {
-  constexpr std::size_t kSlack = 256;
-  struct Free {
-    void operator()(std::byte* memory) const { ::operator delete(memory, std::align_val_t{64}); }
-  };
-  thread_local std::unique_ptr<std::byte, Free> memory;
-  thread_local std::size_t size = 0;
-  if (bytes > size) {
-    memory.reset();
-    memory.reset(static_cast<std::byte*>(::operator new(bytes + kSlack, std::align_val_t{64})));
+namespace {
+
+// Scratch memory of threads that have ended, for those that start: running many inputs starts threads anew each time.
+struct Scratch {
+  std::byte* memory = nullptr;
+  std::size_t size = 0;
+};
+constexpr std::size_t kSpares = 64;
+std::mutex spares_mutex;
+Scratch spares[kSpares];
+std::size_t spare_count = 0;
+std::atomic<std::size_t> largest_scratch{0};  // that any thread asked for: a network runs on all of them sooner or later
+
+void drop(Scratch& scratch) {
+  ::operator delete(scratch.memory, std::align_val_t{64});
+  scratch = {};
+}
+
+struct ThreadScratch : Scratch {
+  ~ThreadScratch() {
+    if (memory == nullptr) return;
+    const std::lock_guard lock(spares_mutex);
+    if (spare_count < kSpares) {
+      spares[spare_count++] = *this;
+    } else {
+      drop(*this);
+    }
+  }
+
+  void grow(std::size_t bytes) {
+    constexpr std::size_t kSlack = 256;
+    const std::lock_guard lock(spares_mutex);
+    bytes = std::max(largest_scratch.load(std::memory_order_relaxed), bytes);
+    largest_scratch.store(bytes, std::memory_order_relaxed);
+    for (std::size_t i = 0; memory == nullptr && i < spare_count; ++i) {
+      if (spares[i].size < bytes) continue;
+      static_cast<Scratch&>(*this) = spares[i];
+      spares[i] = spares[--spare_count];
+      return;
+    }
+    if (memory != nullptr) drop(*this);
+    if (spare_count > 0 && spares[spare_count - 1].size < bytes) drop(spares[--spare_count]);
+    if (!ESPDL_COUNTS_ALLOCATIONS) count_allocation();
+    memory = static_cast<std::byte*>(::operator new(bytes + kSlack, std::align_val_t{64}));
     size = bytes;
   }
-  return memory.get();
+};
+
+}  // namespace
+
+std::byte* scratch(std::size_t bytes) {
+  thread_local ThreadScratch memory;
+  if (bytes > memory.size || memory.size < largest_scratch.load(std::memory_order_relaxed)) memory.grow(bytes);
+  return memory.memory;
 }
 
 }  // namespace espdl

@@ -4,6 +4,7 @@
 
 #include <vector>
 
+#include "allocations.hpp"
 #include "bindings.hpp"
 #include "isa.hpp"
 #include "step.hpp"
@@ -64,6 +65,8 @@ void register_step(nb::module_& m) {
   nb::class_<Chain, Step>(m, "Chain").def(nb::init<const nb::list&>(), nb::arg("steps"));
   m.def("set_threads", &set_threads, nb::arg("count"));
   m.def("threads", [] { return Pool::shared().threads(); });
+  m.def("allocations", [] { return allocations.load(std::memory_order_relaxed); });
+  m.attr("COUNTS_ALLOCATIONS") = ESPDL_COUNTS_ALLOCATIONS != 0;
   m.def("isas", &isas);
   m.def("set_isa", [](const std::string& name) { isa = find_isa(name); }, nb::arg("name"));
 }

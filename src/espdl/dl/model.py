@@ -157,7 +157,9 @@ class Model(Running, Profiling):
         if self._workers_plan is not self.memory.plan:  # built again since
             self._workers, self._workers_plan = [], self.memory.plan
         while len(self._workers) < count:
-            self._workers.append(self.clone())
+            worker = self.clone()
+            worker._compiled()
+            self._workers.append(worker)
         return self._workers[:count]
 
     def run_many(self, inputs: Mapping[str, ArrayLike], threads: int | None = None) -> dict[str, NDArray]:

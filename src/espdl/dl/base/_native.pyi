@@ -3,6 +3,8 @@ from collections.abc import Sequence
 from numpy.typing import NDArray
 
 ISA: str
+COUNTS_ALLOCATIONS: bool
+"""Whether :func:`allocations` counts every allocation of the extension, not only growing scratch memory."""
 
 class Step:
     def __call__(self) -> None: ...
@@ -13,6 +15,9 @@ class Chain(Step):
 
 def set_threads(count: int) -> None: ...
 def threads() -> int: ...
+def allocations() -> int:
+    """How many times the extension took heap memory so far."""
+
 def isas() -> list[str]: ...
 def set_isa(name: str) -> None: ...
 
