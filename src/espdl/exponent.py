@@ -22,8 +22,9 @@ class ExponentInfo:
 
     def __init__(self, exponent: int | Sequence[int] | NDArray[np.integer] | ExponentInfo = 0) -> None:
         if isinstance(exponent, ExponentInfo):
-            exponent = exponent._exponents or exponent._exponent
-        values = (int(exponent),) if isinstance(exponent, (int, np.integer)) else tuple(int(e) for e in exponent)
+            self._exponents, self._exponent = exponent._exponents, exponent._exponent
+            return
+        values = (int(exponent),) if isinstance(exponent, (int, np.integer)) else tuple(map(int, exponent))
         self._exponents = values if len(values) > 1 else ()
         self._exponent = 0 if self._exponents or not values else values[0]
 
@@ -45,6 +46,10 @@ class ExponentInfo:
     def channel_size(self) -> int:
         """Number of channels; 1 when per tensor."""
         return len(self._exponents) or 1
+
+    def extreme(self) -> int:
+        """The exponent of the largest magnitude."""
+        return max(self._exponents, key=abs) if self._exponents else self._exponent
 
     def data(self) -> NDArray[np.int32]:
         """All exponents, shape [channel_size]."""

@@ -205,8 +205,8 @@ class TensorMemory:
 
 
 def _checked(shape: Sequence[int]) -> tuple[int, ...]:
-    dims = tuple(int(d) for d in shape)
-    if any(d < 0 for d in dims):
+    dims = tuple(map(int, shape))
+    if dims and min(dims) < 0:
         raise EspdlError(f"{list(dims)} is no shape", hint="extents are not negative")
     return dims
 

@@ -6,7 +6,7 @@ the bytes handed out are counted: a buffer whose offsets share parts of it could
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from struct import Struct, unpack_from
 from typing import TypeVar
 
@@ -167,9 +167,10 @@ class Table:
 
     def _target(self, slot: int) -> int:
         """Position that an offset field refers to; 0 when the field is absent."""
-        position = self.field(slot, 4)
-        if not position:
+        offsets = self._offsets
+        if slot >= len(offsets) or not offsets[slot]:
             return 0
+        position = self.field(slot, 4)
         return position + int(_U32(self.buffer.data, position)[0])
 
     def table(self, slot: int, name: str) -> Table | None:
@@ -228,8 +229,8 @@ class Table:
         """The tables of a vector, each turned into a record by ``read``."""
         return [read(Table(self.buffer, position, self, name, index)) for index, position in enumerate(self._targets(slot, name))]
 
-    def _targets(self, slot: int, name: str) -> Iterator[int]:
+    def _targets(self, slot: int, name: str) -> list[int]:
         start, count = self.vector(slot, 4, name)
-        if count:
-            for index, offset in enumerate(unpack_from(f"<{count}I", self.buffer.data, start)):
-                yield start + 4 * index + offset
+        if not count:
+            return []
+        return [start + 4 * index + offset for index, offset in enumerate(unpack_from(f"<{count}I", self.buffer.data, start))]

@@ -188,9 +188,8 @@ def _data_type(table: Table, slot: int) -> DType:
 
 def _exponents(table: Table, slot: int) -> tuple[int, ...]:
     exponents = table.int64s(slot, "exponents")
-    for exponent in exponents:
-        if not -MAX_EXPONENT <= exponent <= MAX_EXPONENT:
-            raise table.error(f"exponent {exponent} is out of range")
+    if exponents and not -MAX_EXPONENT <= min(exponents) <= max(exponents) <= MAX_EXPONENT:
+        raise table.error(f"exponent {max(exponents, key=abs)} is out of range")
     return exponents
 
 

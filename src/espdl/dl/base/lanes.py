@@ -161,7 +161,12 @@ def unproved(filter: MacFilter) -> list[LaneRule]:
     if not filter.lanes:
         return []
     bias = 0.0 if filter.bias is None else np.abs(filter.bias.astype(np.float64))
-    bound = (weight_sums(filter) * -float(np.iinfo(filter.input_dtype).min) + bias) * (1 + 2.0**-40)
+    largest = -float(np.iinfo(filter.input_dtype).min)
+    taps = filter.weights.size // filter.channels
+    heaviest = taps * largest * -float(np.iinfo(filter.weights.dtype).min) + float(np.max(bias))
+    if all(heaviest * (1 + 2.0**-40) <= lane_limits(rule.accumulator)[1] for rule in filter.lanes):
+        return []
+    bound = (weight_sums(filter) * largest + bias) * (1 + 2.0**-40)
     return [rule for rule in filter.lanes if (bound[rule.start : rule.stop] > lane_limits(rule.accumulator)[1]).any()]
 
 

@@ -103,13 +103,9 @@ class MacModule(Module):
         per_channel = exponents.exponent.is_per_channel()
         if per_channel and exponents.exponent.channel_size() != channels:
             raise EspdlError(f"{exponents.exponent.channel_size()} weight exponents do not fit {channels} output channels")
-        all_exponents = (
-            int(y.exponent),
-            int(x.exponent),
-            *(exponents.exponent.get(n) for n in range(channels if per_channel else 1)),
-        )
-        if max(map(abs, all_exponents)) > MAX_EXPONENT:
-            raise EspdlError(f"an exponent of {max(all_exponents, key=abs)} is impossible", hint="the file is damaged")
+        extremes = [info.extreme() for info in (y.exponent, x.exponent, exponents.exponent)]
+        if max(map(abs, extremes)) > MAX_EXPONENT:
+            raise EspdlError(f"an exponent of {max(extremes, key=abs)} is impossible", hint="the file is damaged")
         # spec 3.2: mac_shift = out_exp - filter_exp - in_exp
         shift = int(y.exponent) - int(x.exponent) - exponents.exponent.data().astype(np.int64)
         lanes = lane_rules(machine.chip, width_of(x), channels, depthwise=depthwise) if machine.is_silicon else ()
