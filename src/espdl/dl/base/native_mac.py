@@ -14,6 +14,7 @@ from espdl.dl.base.kernels import LaneOverflows, LaneRule, MacFilter, MacKernel,
 from espdl.dl.base.lanes import lane_limits, unproved, weight_sums
 from espdl.dl.base.numpy_mac import NumpyMac
 from espdl.dl.base.patches import check_padding
+from espdl.dl.base.steps import InTurn
 from espdl.errors import EspdlError
 from espdl.rounding import Rounding
 
@@ -105,12 +106,8 @@ class NativeMac:
         self._last = run
         if not shares:
             return run
-
-        def through_a_copy() -> None:
-            np.copyto(source, x)
-            run()
-
-        return through_a_copy
+        copy = _native.move_step([(source.reshape(-1).view(np.uint8), x.reshape(-1).view(np.uint8))], None, False)
+        return InTurn([copy, run])
 
     def __call__(self, x: NDArray, out: NDArray) -> None:
         self.step(x, out)()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import prod
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from espdl.dl.base import _native
 from espdl.dl.base.kernels import Step
 from espdl.dl.base.numpy_steps import NumpySteps
-from espdl.dl.base.steps import BoundStep, Joined, Taps, WindowAxis, flattened, merged_shapes
+from espdl.dl.base.steps import BoundStep, InTurn, Joined, Taps, WindowAxis, flattened, merged_shapes
 from espdl.dl.base.tables import table_step
 from espdl.rounding import Rounding
 
@@ -78,8 +78,15 @@ class NativeSteps(NumpySteps):
         run = _native.product_step(a, b, out, *grid, shift, rounding is Rounding.HALF_EVEN, in_float, table)
         return BoundStep(run, then_table=self._product_then(a, b, out, shift, rounding, in_float, table))
 
+    def _from_copy(self, x: NDArray, step: Callable[[NDArray], BoundStep]) -> BoundStep:
+        """The step that ``step`` makes of a copy of ``x``, taken at every call: for an output that lies across its input."""
+        copy = np.empty_like(x)
+        return BoundStep(InTurn([self.move_step([(copy, x)]), step(copy)]))
+
     def requantize_step(self, x: NDArray, out: NDArray, shift: int, rounding: Rounding) -> BoundStep:
-        if not (_integers(x, out) and _in_place_or_apart(out, x) and _LOWEST_SHIFT <= shift <= _LARGEST_SHIFT):
+        if not _in_place_or_apart(out, x):
+            return self._from_copy(x, lambda copy: self.requantize_step(copy, out, shift, rounding))
+        if not (_integers(x, out) and _LOWEST_SHIFT <= shift <= _LARGEST_SHIFT):
             return super().requantize_step(x, out, shift, rounding)
         return BoundStep(_native.requantize_step(x, out, shift, rounding is Rounding.HALF_EVEN))
 
@@ -110,19 +117,25 @@ class NativeSteps(NumpySteps):
         return BoundStep(_native.move_step(made, filled, in_order))
 
     def gather_step(self, x: NDArray, out: NDArray, index: Sequence[NDArray[np.intp]]) -> BoundStep:
-        if x.itemsize not in _RAW or np.may_share_memory(x, out) or not (x.flags.c_contiguous and out.flags.c_contiguous):
+        if np.may_share_memory(x, out):
+            return self._from_copy(x, lambda copy: self.gather_step(copy, out, index))
+        if x.itemsize not in _RAW or not (x.flags.c_contiguous and out.flags.c_contiguous):
             return super().gather_step(x, out, index)
         return BoundStep(_native.gather_step(_raw(x), _raw(out), [positions.tolist() for positions in index]))
 
     def max_pool_step(self, x: NDArray, out: NDArray, axes: Sequence[WindowAxis]) -> BoundStep:
-        if not _integers(x, out) or np.may_share_memory(x, out):
+        if np.may_share_memory(x, out):
+            return self._from_copy(x, lambda copy: self.max_pool_step(copy, out, axes))
+        if not _integers(x, out):
             return super().max_pool_step(x, out, axes)
         return BoundStep(_native.max_pool_step(x, out, *_rows_and_columns(x, axes), x.shape[-1]))
 
     def average_pool_step(
         self, x: NDArray, out: NDArray, axes: Sequence[WindowAxis], share: np.float32, shift: int, rounding: Rounding
     ) -> BoundStep:
-        if not _integers(x, out) or np.may_share_memory(x, out) or abs(shift) > _LARGEST_SCALE:
+        if np.may_share_memory(x, out):
+            return self._from_copy(x, lambda copy: self.average_pool_step(copy, out, axes, share, shift, rounding))
+        if not _integers(x, out) or abs(shift) > _LARGEST_SCALE:
             return super().average_pool_step(x, out, axes, share, shift, rounding)
         half_even = rounding is Rounding.HALF_EVEN
         run = _native.average_pool_step(x, out, *_rows_and_columns(x, axes), x.shape[-1], float(share), shift, half_even)
@@ -131,17 +144,21 @@ class NativeSteps(NumpySteps):
     def mean_step(
         self, x: NDArray, out: NDArray, axes: Sequence[int], input_exponent: int, output_exponent: int, rounding: Rounding
     ) -> BoundStep:
+        if np.may_share_memory(x, out):
+            return self._from_copy(x, lambda copy: self.mean_step(copy, out, axes, input_exponent, output_exponent, rounding))
         reduced = [axis for axis in axes if x.shape[axis] != 1]
         first, last = min(reduced, default=0), max(reduced, default=-1) + 1
         kept_between = any(x.shape[axis] != 1 for axis in range(first, last) if axis not in axes)
         too_large = max(abs(input_exponent), abs(output_exponent)) > _LARGEST_SCALE
-        if kept_between or too_large or not _integers(x, out) or np.may_share_memory(x, out):
+        if kept_between or too_large or not _integers(x, out):
             return super().mean_step(x, out, axes, input_exponent, output_exponent, rounding)
         extent = (prod(x.shape[:first]), prod(x.shape[first:last]), prod(x.shape[last:]))
         return BoundStep(_native.mean_step(x, out, extent, input_exponent, output_exponent, rounding is Rounding.HALF_EVEN))
 
     def interpolate_step(self, x: NDArray, out: NDArray, taps: Sequence[Taps], shift: int, rounding: Rounding) -> BoundStep:
-        if not _integers(x, out) or np.may_share_memory(x, out) or abs(shift) > _LARGEST_SCALE or x.dtype != np.int8:
+        if np.may_share_memory(x, out):
+            return self._from_copy(x, lambda copy: self.interpolate_step(copy, out, taps, shift, rounding))
+        if not _integers(x, out) or abs(shift) > _LARGEST_SCALE or x.dtype != np.int8:
             return super().interpolate_step(x, out, taps, shift, rounding)
         rows, across = (None, taps[0]) if len(taps) == 1 else (taps[0], taps[1])
         height, width = (1, x.shape[1]) if rows is None else x.shape[1:3]
@@ -157,13 +174,17 @@ class NativeSteps(NumpySteps):
         return BoundStep(_native.quantize_step(x, out, exponent, rounding is Rounding.HALF_EVEN))
 
     def dequantize_step(self, x: NDArray, out: NDArray, exponent: int) -> BoundStep:
+        if np.may_share_memory(x, out):
+            return self._from_copy(x, lambda copy: self.dequantize_step(copy, out, exponent))
         fits = out.dtype == np.float32 and out.flags.c_contiguous and _integers(x) and abs(exponent) <= _LARGEST_SCALE
-        if not fits or np.may_share_memory(x, out):
+        if not fits:
             return super().dequantize_step(x, out, exponent)
         return BoundStep(_native.dequantize_step(x, out, exponent))
 
     def softmax_step(self, table: NDArray[np.float32], x: NDArray, out: NDArray) -> BoundStep:
-        if not _integers(x) or not out.flags.c_contiguous or np.may_share_memory(x, out) or x.ndim == 0:
+        if np.may_share_memory(x, out):
+            return self._from_copy(x, lambda copy: self.softmax_step(table, copy, out))
+        if not _integers(x) or not out.flags.c_contiguous or x.ndim == 0:
             return super().softmax_step(table, x, out)
         return BoundStep(_native.softmax_step(np.ascontiguousarray(table, np.float32), x, out, x.shape[-1]))
 
