@@ -108,6 +108,29 @@ struct FloatProductOf {
   ESPDL_INLINE T operator()(T a, T b) const { return rounded<half_even, T>(static_cast<float>(a) * static_cast<float>(b) * scale); }
 };
 
+// a / 0 is the end of the range that a points to, 0 / 0 is 0.
+template <typename T, bool half_even, bool by_reciprocal>
+struct QuotientOf {
+  using Out = T;
+  float scale;
+  ESPDL_INLINE T operator()(T a, T b) const {
+    const float divisor = static_cast<float>(b == 0 ? T{1} : b), dividend = static_cast<float>(a);
+    const T value = rounded<half_even, T>(by_reciprocal ? dividend * (scale / divisor) : dividend * scale / divisor);
+    const T end = a > 0 ? std::numeric_limits<T>::max() : a < 0 ? std::numeric_limits<T>::min() : T{0};
+    return b == 0 ? end : value;
+  }
+};
+
+enum class Relation { equal, greater, greater_or_equal };
+
+template <typename T, Relation relation>
+struct Compared {
+  using Out = std::uint8_t;
+  ESPDL_INLINE std::uint8_t operator()(T a, T b) const {
+    return relation == Relation::equal ? a == b : relation == Relation::greater ? a > b : a >= b;
+  }
+};
+
 template <typename In, typename To, typename Shift>
 struct Shifted {
   using Out = To;

@@ -1,8 +1,10 @@
 // Element-wise steps as Python sees them: shapes and types are checked here, once.
 #include <nanobind/stl/array.h>
 #include <nanobind/stl/optional.h>
+#include <nanobind/stl/string.h>
 
 #include <optional>
+#include <string>
 
 #include "elementwise.hpp"
 #include "kernel_step.hpp"
@@ -83,6 +85,41 @@ Step* product_step(Input a, Input b, Output out, Four extent, Four step_a, Four 
         });
       },
       out, a, b);
+}
+
+Step* quotient_step(Input a, Input b, Output out, Four extent, Four step_a, Four step_b, int shift, bool half_even, bool by_reciprocal) {
+  const Grid grid = checked(extent, step_a, step_b, a.size(), b.size(), out.size());
+  if (std::abs(shift) > kLargestScale) refuse("the shift is out of range");
+  return with_integer(
+      [&]<typename T>(T) {
+        return with_flag(half_even, [&](auto even) {
+          return with_flag(by_reciprocal, [&](auto reciprocal) {
+            using Operation = QuotientOf<T, even, reciprocal>;
+            const Operation operation{std::ldexp(1.0f, shift)};
+            return make_step(Elementwise<T, Operation>(data_of<T>(a), data_of<T>(b), data_of<T>(out), grid, operation, nullptr), a, b, out);
+          });
+        });
+      },
+      out, a, b);
+}
+
+// out: bytes of 0 or 1.
+Step* compare_step(Input a, Input b, Output out, Four extent, Four step_a, Four step_b, const std::string& relation) {
+  const Grid grid = checked(extent, step_a, step_b, a.size(), b.size(), out.size());
+  if (out.dtype() != nb::dtype<std::uint8_t>() || a.dtype() != b.dtype()) refuse("two operands of one type make bytes");
+  const auto of_type = [&]<typename T>(T) -> Step* {
+    const auto made = [&](auto operation) {
+      using Operation = decltype(operation);
+      return make_step(Elementwise<T, Operation>(data_of<T>(a), data_of<T>(b), data_of<std::uint8_t>(out), grid, operation, nullptr), a, b, out);
+    };
+    if (relation == "equal") return made(Compared<T, Relation::equal>{});
+    if (relation == "greater") return made(Compared<T, Relation::greater>{});
+    if (relation == "greater_equal") return made(Compared<T, Relation::greater_or_equal>{});
+    refuse("there is no such relation");
+  };
+  if (a.dtype() == nb::dtype<std::int8_t>()) return of_type(std::int8_t{});
+  if (a.dtype() == nb::dtype<std::int16_t>()) return of_type(std::int16_t{});
+  refuse("operands must be int8 or int16");
 }
 
 Step* requantize_step(Input x, Output out, int shift, bool half_even) {
@@ -171,6 +208,10 @@ void register_elementwise(nb::module_& m) {
         nb::arg("step_a"), nb::arg("step_b"), nb::arg("subtract"), nb::arg("table").none());
   m.def("product_step", &product_step, nb::arg("a").noconvert(), nb::arg("b").noconvert(), nb::arg("out").noconvert(), nb::arg("extent"),
         nb::arg("step_a"), nb::arg("step_b"), nb::arg("shift"), nb::arg("half_even"), nb::arg("in_float"), nb::arg("table").none());
+  m.def("quotient_step", &quotient_step, nb::arg("a").noconvert(), nb::arg("b").noconvert(), nb::arg("out").noconvert(), nb::arg("extent"),
+        nb::arg("step_a"), nb::arg("step_b"), nb::arg("shift"), nb::arg("half_even"), nb::arg("by_reciprocal"));
+  m.def("compare_step", &compare_step, nb::arg("a").noconvert(), nb::arg("b").noconvert(), nb::arg("out").noconvert(), nb::arg("extent"),
+        nb::arg("step_a"), nb::arg("step_b"), nb::arg("relation"));
   m.def("requantize_step", &requantize_step, nb::arg("x").noconvert(), nb::arg("out").noconvert(), nb::arg("shift"),
         nb::arg("half_even"));
   m.def("prelu_step", &prelu_step, nb::arg("x").noconvert(), nb::arg("slope").noconvert(), nb::arg("out").noconvert(), nb::arg("extent"),

@@ -95,6 +95,47 @@ def test_products(shapes: tuple, dtype: np.dtype, seed: int, shift: int, roundin
 
 
 @SETTINGS
+@given(broadcast_pairs(), DTYPES, SEEDS, st.integers(-40, 40), ROUNDINGS, st.booleans())
+def test_quotients(shapes: tuple, dtype: np.dtype, seed: int, shift: int, rounding: Rounding, by_reciprocal: bool) -> None:
+    a, b = (values(seed + i, shape, dtype) for i, shape in enumerate(shapes))
+    b = np.where(b % 3 == 0, b // 64, b).astype(dtype)  # more small divisors, and zeros
+    compare(
+        lambda k, out: k.quotient_step(a, b, out, shift, rounding, by_reciprocal=by_reciprocal),
+        np.broadcast_shapes(*shapes),
+        dtype,
+    )
+
+
+@SETTINGS
+@given(broadcast_pairs(), DTYPES, SEEDS, st.sampled_from(["equal", "greater", "greater_equal"]))
+def test_comparisons(shapes: tuple, dtype: np.dtype, seed: int, relation: str) -> None:
+    a, b = (values(seed + i, shape, dtype) >> 4 for i, shape in enumerate(shapes))
+    compare(lambda k, out: k.compare_step(a, b, out, relation), np.broadcast_shapes(*shapes), np.dtype(bool))
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.int16])
+def test_outputs_across_their_inputs(dtype: type) -> None:
+    """What lies on top of another operand of another size is made from a copy: every call gives the same as apart."""
+    x = values(4, (6, 40), np.dtype(dtype))
+    operations = [
+        (np.int8, (6, 40), lambda k, a, out: k.requantize_step(a, out, 3, Rounding.HALF_EVEN)),
+        (dtype, (40,), lambda k, a, out: k.mean_step(a, out, [0], -3, -5, Rounding.HALF_UP)),
+        (bool, (6, 40), lambda k, a, out: k.compare_step(a, x[:1].copy(), out, "greater")),
+        (dtype, (6, 40), lambda k, a, out: k.gather_step(a, out, [np.arange(6)[::-1], np.arange(40)])),
+    ]
+    for to, shape, make in operations:
+        expected = np.empty(shape, to)
+        make(get_kernels("numpy"), x, expected)()
+        memory = x.copy()
+        out = memory.reshape(-1).view(to)[: expected.size].reshape(shape)
+        step = make(get_kernels("native"), memory, out)
+        for _ in range(2):
+            memory[...] = x
+            step()
+            np.testing.assert_array_equal(out, expected)
+
+
+@SETTINGS
 @given(st.integers(1, 300), DTYPES, DTYPES, SEEDS, st.integers(-62, 30), ROUNDINGS)
 def test_requantize(size: int, source: np.dtype, target: np.dtype, seed: int, shift: int, rounding: Rounding) -> None:
     x = values(seed, (size,), source)

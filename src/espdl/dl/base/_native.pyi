@@ -92,6 +92,18 @@ def product_step(
     in_float: bool,
     table: NDArray | None,
 ) -> Step: ...
+def quotient_step(
+    a: NDArray,
+    b: NDArray,
+    out: NDArray,
+    extent: _Four,
+    step_a: _Four,
+    step_b: _Four,
+    shift: int,
+    half_even: bool,
+    by_reciprocal: bool,
+) -> Step: ...
+def compare_step(a: NDArray, b: NDArray, out: NDArray, extent: _Four, step_a: _Four, step_b: _Four, relation: str) -> Step: ...
 def requantize_step(x: NDArray, out: NDArray, shift: int, half_even: bool) -> Step: ...
 def prelu_step(
     x: NDArray,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from espdl.dl.base import _native
 from espdl.dl.base.kernels import Step
 from espdl.dl.base.numpy_steps import NumpySteps
-from espdl.dl.base.steps import BoundStep, InTurn, Joined, Taps, WindowAxis, flattened, merged_shapes
+from espdl.dl.base.steps import BoundStep, InTurn, Joined, Relation, Taps, WindowAxis, flattened, merged_shapes
 from espdl.dl.base.tables import table_step
 from espdl.rounding import Rounding
 
@@ -77,6 +77,26 @@ class NativeSteps(NumpySteps):
             return super().product_step(a, b, out, shift, rounding, in_float=in_float, table=table)
         run = _native.product_step(a, b, out, *grid, shift, rounding is Rounding.HALF_EVEN, in_float, table)
         return BoundStep(run, then_table=self._product_then(a, b, out, shift, rounding, in_float, table))
+
+    def quotient_step(
+        self, a: NDArray, b: NDArray, out: NDArray, shift: int, rounding: Rounding, *, by_reciprocal: bool = False
+    ) -> BoundStep:
+        grid = _grid(a, b, out)
+        if grid is None or abs(shift) > _LARGEST_SCALE:
+            return super().quotient_step(a, b, out, shift, rounding, by_reciprocal=by_reciprocal)
+        return BoundStep(_native.quotient_step(a, b, out, *grid, shift, rounding is Rounding.HALF_EVEN, by_reciprocal))
+
+    def compare_step(self, a: NDArray, b: NDArray, out: NDArray[np.bool_], relation: Relation) -> BoundStep:
+        if not _in_place_or_apart(out, a):
+            return self._from_copy(a, lambda copy: self.compare_step(copy, b, out, relation))
+        if not _in_place_or_apart(out, b):
+            return self._from_copy(b, lambda copy: self.compare_step(a, copy, out, relation))
+        if not _integers(a, b) or a.dtype != b.dtype or not out.flags.c_contiguous:
+            return super().compare_step(a, b, out, relation)
+        grid = _broadcast(a, b, out)
+        if grid is None:
+            return super().compare_step(a, b, out, relation)
+        return BoundStep(_native.compare_step(a, b, out.view(np.uint8), *grid, relation))
 
     def _from_copy(self, x: NDArray, step: Callable[[NDArray], BoundStep]) -> BoundStep:
         """The step that ``step`` makes of a copy of ``x``, taken at every call: for an output that lies across its input."""
@@ -217,6 +237,10 @@ def _grid(a: NDArray, b: NDArray, out: NDArray) -> tuple[Four, Four, Four] | Non
         return None
     if not (_in_place_or_apart(out, a) and _in_place_or_apart(out, b)):
         return None
+    return _broadcast(a, b, out)
+
+
+def _broadcast(a: NDArray, b: NDArray, out: NDArray) -> tuple[Four, Four, Four] | None:
     first, second = merged_shapes(a.shape, b.shape)
     if len(first) > 4 or prod(map(max, first, second)) != out.size:
         return None

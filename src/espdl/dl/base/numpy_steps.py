@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from espdl.dl.base.kernels import Step
-from espdl.dl.base.steps import BoundStep, Joined, Taps, ThenTable, WindowAxis, flattened, interpolate, slide
+from espdl.dl.base.steps import BoundStep, Joined, Relation, Taps, ThenTable, WindowAxis, flattened, interpolate, slide
 from espdl.dl.base.tables import lookup, shift_round_saturate
-from espdl.rounding import Rounding, dequantize, quantize, saturate, shift_and_round
+from espdl.rounding import Rounding, dequantize, quantize, round_float, saturate, shift_and_round
 
 
 class NumpySteps:
@@ -93,6 +93,27 @@ class NumpySteps:
             return self.product_step(a, b, target, shift, rounding, in_float=in_float, table=composed(table, then))
 
         return then_table
+
+    def quotient_step(
+        self, a: NDArray, b: NDArray, out: NDArray, shift: int, rounding: Rounding, *, by_reciprocal: bool = False
+    ) -> BoundStep:
+        limits = np.iinfo(out.dtype)
+
+        def step() -> None:
+            with np.errstate(all="ignore"):
+                if by_reciprocal:
+                    quotient = a.astype(np.float32) * (np.ldexp(np.float32(1), shift) / b.astype(np.float32))
+                else:
+                    quotient = np.ldexp(a.astype(np.float32), shift) / b.astype(np.float32)
+                result = saturate(round_float(quotient, rounding), out.dtype)
+            by_zero = np.where(a > 0, limits.max, limits.min)
+            out[...] = np.where(a == 0, 0, np.where(b == 0, by_zero, result))
+
+        return BoundStep(step)
+
+    def compare_step(self, a: NDArray, b: NDArray, out: NDArray[np.bool_], relation: Relation) -> BoundStep:
+        compare = getattr(np, relation)
+        return BoundStep(lambda: compare(a, b, out=out))
 
     def requantize_step(self, x: NDArray, out: NDArray, shift: int, rounding: Rounding) -> BoundStep:
         wide = np.empty(out.shape, dtype=np.int32)

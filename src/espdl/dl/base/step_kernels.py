@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from espdl.dl.base.steps import BoundStep, Joined, Taps, WindowAxis
+from espdl.dl.base.steps import BoundStep, Joined, Relation, Taps, WindowAxis
 from espdl.rounding import Rounding
 
 if TYPE_CHECKING:
@@ -48,6 +48,19 @@ class StepKernels(Protocol):
         table: NDArray[np.int8] | None = None,
     ) -> BoundStep:
         """``saturate(round(a * b / 2**shift))``, broadcast, of the exact product or of the binary32 one (spec 3.1)."""
+        ...
+
+    def quotient_step(
+        self, a: NDArray, b: NDArray, out: NDArray, shift: int, rounding: Rounding, *, by_reciprocal: bool = False
+    ) -> BoundStep:
+        """``saturate(round(a * 2**shift / b))`` in binary32, broadcast; or ``a * fl32(2**shift / b)`` (spec 3.1.1).
+
+        0 / b is 0, and a / 0 the end of the type's range that a points to.
+        """
+        ...
+
+    def compare_step(self, a: NDArray, b: NDArray, out: NDArray[np.bool_], relation: Relation) -> BoundStep:
+        """Whether ``a`` and ``b``, broadcast, are in that relation (spec 3.1)."""
         ...
 
     def requantize_step(self, x: NDArray, out: NDArray, shift: int, rounding: Rounding) -> BoundStep:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from espdl.dl.base.kernels import Step
+
+Relation = Literal["equal", "greater", "greater_equal"]
+"""A relation of two integers; the others are these with operands exchanged."""
 
 ThenTable = Callable[[NDArray[np.int8], NDArray[np.int8]], "BoundStep"]
 """Given a table of 256 entries and another output: the step that looks its results up and writes them there."""

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from espdl.dl.base.steps import Relation
 from espdl.dl.machine import Machine
 from espdl.dl.module.base import Step
 from espdl.dl.module.binary import MERGED_RANK, Binary
@@ -25,6 +26,8 @@ class _Comparison(Binary):
     quantization = Quantization(float_outputs=frozenset({0}), align=Align.INPUTS_TOGETHER)
     types = INTEGER_TYPES
     operation: ClassVar[np.ufunc]
+    relation: ClassVar[Relation]
+    exchanged: ClassVar[bool] = False  # whether the operands of the relation are
 
     def _typed(self, first: TensorBase, second: TensorBase, target: TensorBase) -> tuple[TensorBase, ...]:
         if target.dtype is not DType.BOOL:
@@ -35,39 +38,42 @@ class _Comparison(Binary):
         return self.operation(a, b)
 
     def integer_step(self, first: TensorBase, second: TensorBase, target: TensorBase, machine: Machine) -> Step:
-        operation = self.operation
-
-        def step() -> None:
-            operation(first.data, second.data, out=target.data)
-
-        return step
+        a, b = (second, first) if self.exchanged else (first, second)
+        return machine.kernels.compare_step(a.data, b.data, target.data, self.relation)
 
 
 class Equal(_Comparison, op_type="Equal"):
     """``a == b``."""
 
     operation = np.equal
+    relation = "equal"
 
 
 class Greater(_Comparison, op_type="Greater"):
     """``a > b``."""
 
     operation = np.greater
+    relation = "greater"
 
 
 class GreaterOrEqual(_Comparison, op_type="GreaterOrEqual"):
     """``a >= b``."""
 
     operation = np.greater_equal
+    relation = "greater_equal"
 
 
 class Less(_Comparison, op_type="Less"):
     """``a < b``."""
 
     operation = np.less
+    relation = "greater"
+    exchanged = True
 
 
 class LessOrEqual(_Comparison, op_type="LessOrEqual"):
     """``a <= b``."""
 
     operation = np.less_equal
+    relation = "greater_equal"
+    exchanged = True

@@ -49,13 +49,8 @@ class Div(Binary, op_type="Div"):
         rounding = machine.chip.rounding
         if target.dtype is DType.INT8 and 1 in (first.size, second.size):
             return self._single_element_step(first, second, target, shift, machine)
-        divide = _by_reciprocal if _divides_by_scalar(first, second, scalar_wins=target.dtype is DType.INT16) else _one_by_one
-        dtype = target.dtype.numpy
-
-        def step() -> None:
-            target.data[...] = divide(first.data, second.data, shift, dtype, rounding)
-
-        return step
+        by_reciprocal = _divides_by_scalar(first, second, scalar_wins=target.dtype is DType.INT16)
+        return machine.kernels.quotient_step(first.data, second.data, target.data, shift, rounding, by_reciprocal=by_reciprocal)
 
     def _single_element_step(
         self, first: TensorBase, second: TensorBase, target: TensorBase, shift: int, machine: Machine
@@ -63,41 +58,27 @@ class Div(Binary, op_type="Div"):
         rounding = machine.chip.rounding
         bound: list[Step] = []
 
+        def looked_up() -> Step:
+            if self._table is None:
+                if first.size == 1:
+                    self._table = _table_of_divisors(int(first.data.ravel()[0]), shift, rounding)
+                else:
+                    self._table = _table_of_dividends(int(second.data.ravel()[0]), shift, rounding)
+            return table_step(self._table, second if first.size == 1 else first, target, machine)
+
         def step() -> None:
             if not bound:
-                if self._table is None:
-                    if first.size == 1:
-                        self._table = _table_of_divisors(int(first.data.ravel()[0]), shift, rounding)
-                    else:
-                        self._table = _table_of_dividends(int(second.data.ravel()[0]), shift, rounding)
-                bound.append(table_step(self._table, second if first.size == 1 else first, target, machine))
+                bound.append(looked_up())
             bound[0]()
 
-        return step
+        is_constant = (0 if first.size == 1 else 1) in self.parameters
+        return looked_up() if is_constant else step
 
 
 def _divides_by_scalar(first: TensorBase, second: TensorBase, *, scalar_wins: bool) -> bool:
     """Whether the second operand is one value in the innermost loop; ``scalar_wins`` decides where both are."""
     a, b = merged_shapes(first.shape, second.shape)
     return b[-1] == 1 and (a[-1] > 1 or scalar_wins)
-
-
-def _finish(quotient: NDArray[Any], a: NDArray[Any], b: NDArray[Any], dtype: np.dtype, rounding: Rounding) -> NDArray[Any]:
-    limits = np.iinfo(dtype)
-    result = saturate(round_float(quotient, rounding), dtype)
-    by_zero = np.where(a > 0, limits.max, limits.min)
-    return np.where(a == 0, 0, np.where(b == 0, by_zero, result)).astype(dtype)
-
-
-def _one_by_one(a: NDArray[Any], b: NDArray[Any], shift: int, dtype: np.dtype, rounding: Rounding) -> NDArray[Any]:
-    with np.errstate(all="ignore"):
-        return _finish(np.ldexp(a.astype(np.float32), shift) / b.astype(np.float32), a, b, dtype, rounding)
-
-
-def _by_reciprocal(a: NDArray[Any], b: NDArray[Any], shift: int, dtype: np.dtype, rounding: Rounding) -> NDArray[Any]:
-    with np.errstate(all="ignore"):
-        reciprocal = np.ldexp(np.float32(1), shift) / b.astype(np.float32)
-        return _finish(a.astype(np.float32) * reciprocal, a, b, dtype, rounding)
 
 
 def _table_of_dividends(divisor: int, shift: int, rounding: Rounding) -> NDArray[np.int8]:
