@@ -25,73 +25,120 @@ struct Slide {
     const std::size_t end = output * stride + kernel;
     return std::max(end > before ? std::min(end - before, length) : 0, first(output));
   }
+  // Of stride 1: outputs [inside_from, inside_to) whose windows lie inside; none where the second is not larger.
+  std::size_t inside_from() const { return std::min(before, outputs); }
+  std::size_t inside_to() const { return length + before >= kernel ? std::min(length + before - kernel + 1, outputs) : 0; }
 };
 
 template <typename T>
 struct Largest {
   using Sum = T;
+  using Join = Largest;
   static constexpr T kStart = std::numeric_limits<T>::min();
   ESPDL_INLINE T operator()(T total, T value) const { return value > total ? value : total; }
 };
+
+// What combines two sums: the same on wider values.
+template <typename Combine>
+using Joined = typename Combine::Join;
 
 // Sums in 32 bits that wrap, as NumPy's do.
 template <typename T>
 struct Total {
   using Sum = std::int32_t;
+  using Join = Total<std::int32_t>;
   static constexpr Sum kStart = 0;
   ESPDL_INLINE Sum operator()(Sum total, T value) const {
     return static_cast<Sum>(static_cast<std::uint32_t>(total) + static_cast<std::uint32_t>(std::int32_t{value}));
   }
 };
 
-// The first pass over one row of outputs makes columns of the rows under it, the second combines the columns under each output.
+// Runs that are combined in one pass over the result.
+inline constexpr std::size_t kRunsAtOnce = 5;
+
+// total[i] = runs[0][i], runs[1][i], ... combined, runs being `step` apart; added to what is there unless `is_first`.
+template <typename Combine, std::size_t count, bool is_first, typename Value>
+ESPDL_INLINE void combine_some(const Value* runs, std::size_t step, std::size_t size, typename Combine::Sum* total) {
+  const Combine combine{};
+  ESPDL_IVDEP
+  for (std::size_t i = 0; i < size; ++i) {
+    typename Combine::Sum value = is_first ? Combine::kStart : total[i];
+#pragma GCC unroll 8
+    for (std::size_t run = 0; run < count; ++run) value = combine(value, runs[run * step + i]);
+    total[i] = value;
+  }
+}
+
+template <typename Combine, bool is_first, typename Value>
+ESPDL_INLINE void combine_few(const Value* runs, std::size_t step, std::size_t count, std::size_t size, typename Combine::Sum* total) {
+  static_assert(kRunsAtOnce == 5);
+  switch (count) {
+    case 1: return combine_some<Combine, 1, is_first>(runs, step, size, total);
+    case 2: return combine_some<Combine, 2, is_first>(runs, step, size, total);
+    case 3: return combine_some<Combine, 3, is_first>(runs, step, size, total);
+    case 4: return combine_some<Combine, 4, is_first>(runs, step, size, total);
+    default: return combine_some<Combine, 5, is_first>(runs, step, size, total);
+  }
+}
+
+// The same for any number of runs.
+template <typename Combine, typename Value>
+ESPDL_INLINE void combine_runs(const Value* runs, std::size_t step, std::size_t count, std::size_t size, typename Combine::Sum* total) {
+  if (count == 0) return static_cast<void>(std::fill_n(total, size, Combine::kStart));
+  combine_few<Combine, true>(runs, step, std::min(count, kRunsAtOnce), size, total);
+  for (std::size_t done = kRunsAtOnce; done < count; done += kRunsAtOnce) {
+    combine_few<Combine, false>(runs + done * step, step, std::min(count - done, kRunsAtOnce), size, total);
+  }
+}
+
+// The first pass over one row of outputs makes columns of the rows under it, the second combines the columns under each output. What the
+// loops read is local: bytes that are stored may be anything else that is not.
 template <typename T, typename Combine, typename Finish>
 struct WindowRow {
   using Sum = typename Combine::Sum;
   const T* x;
   T* out;
   Sum* columns;
-  Sum* total;
+  Sum* totals;  // of the row of outputs; not used where a total is the output
   const Slide& rows;
   const Slide& across;
   std::size_t channels;
-  const Finish& finish;
+  Finish finish;
 
   ESPDL_INLINE void operator()(std::size_t row) const {
-    const Combine combine{};
-    const std::size_t width = across.length * channels, first = rows.first(row), last = rows.last(row);
-    ESPDL_IVDEP
-    for (std::size_t i = 0; i < width; ++i) columns[i] = Combine::kStart;
-    for (std::size_t y = first; y < last; ++y) {
-      const T* line = x + y * width;
-      ESPDL_IVDEP
-      for (std::size_t i = 0; i < width; ++i) columns[i] = combine(columns[i], line[i]);
-    }
-    for (std::size_t column = 0; column < across.outputs; ++column) {
-      T* target = out + (row * across.outputs + column) * channels;
-      const std::size_t from = across.first(column), to = across.last(column);
-      ESPDL_IVDEP
-      for (std::size_t c = 0; c < channels; ++c) total[c] = Combine::kStart;
-      for (std::size_t z = from; z < to; ++z) {
-        const Sum* values = columns + z * channels;
-        ESPDL_IVDEP
-        for (std::size_t c = 0; c < channels; ++c) total[c] = joined(total[c], values[c]);
-      }
-      ESPDL_IVDEP
-      for (std::size_t c = 0; c < channels; ++c) target[c] = finish(total[c]);
-    }
-  }
-
-  static ESPDL_INLINE Sum joined(Sum a, Sum b) {
-    if constexpr (std::is_same_v<Combine, Largest<T>>) {
-      return b > a ? b : a;
+    const Slide slide = across;
+    const std::size_t c = channels, width = slide.length * c, first = rows.first(row), line = slide.outputs * c;
+    Sum* const above = columns;
+    T* const target = out + row * line;
+    Sum* total;
+    if constexpr (Finish::is_identity) {
+      total = target;
     } else {
-      return static_cast<Sum>(static_cast<std::uint32_t>(a) + static_cast<std::uint32_t>(b));
+      total = totals;
+    }
+    combine_runs<Combine>(x + first * width, width, rows.last(row) - first, width, above);
+    // outputs of stride 1 whose windows lie inside are one long run
+    const std::size_t begin = slide.stride == 1 ? slide.inside_from() : slide.outputs;
+    const std::size_t end = slide.stride == 1 ? std::max(slide.inside_to(), begin) : slide.outputs;
+    for (std::size_t column = 0; column < slide.outputs; ++column) {
+      if (column == begin && end > begin) {
+        const Sum* from = above + (begin - slide.before) * c;
+        combine_runs<Joined<Combine>>(from, c, slide.kernel, (end - begin) * c, total + begin * c);
+        if ((column = end) == slide.outputs) break;
+      }
+      const std::size_t from = slide.first(column);
+      combine_runs<Joined<Combine>>(above + from * c, c, slide.last(column) - from, c, total + column * c);
+    }
+    if constexpr (!Finish::is_identity) {
+      const Finish last = finish;
+      ESPDL_IVDEP
+      for (std::size_t i = 0; i < line; ++i) target[i] = last(total[i]);
     }
   }
 };
 
 struct Keep {
+  static constexpr bool is_identity = true;
   template <typename T>
   ESPDL_INLINE T operator()(T value) const {
     return value;
@@ -101,6 +148,7 @@ struct Keep {
 // fl32(fl32(fl32(total) * share) * scale), rounded: share is 1 / area, scale a power of two.
 template <typename T, bool half_even>
 struct ShareOf {
+  static constexpr bool is_identity = false;
   float share, scale;
   ESPDL_INLINE T operator()(std::int32_t total) const { return rounded<half_even, T>(static_cast<float>(total) * share * scale); }
 };
@@ -114,13 +162,14 @@ class WindowPool {
   std::size_t tiles() const { return rows_.outputs; }
   double nanoseconds() const {
     const auto taps = static_cast<double>(rows_.kernel * across_.length + across_.kernel * across_.outputs);
-    return taps * static_cast<double>(rows_.outputs * channels_) * 0.03 * sizeof(typename Combine::Sum);
+    return taps * static_cast<double>(rows_.outputs * channels_) * 0.01 * sizeof(typename Combine::Sum);
   }
 
   void run(std::size_t first, std::size_t last) const {
     using Sum = typename Combine::Sum;
     const std::size_t width = across_.length * channels_;
-    Sum* columns = reinterpret_cast<Sum*>(scratch((width + channels_) * sizeof(Sum)));
+    const std::size_t line = Finish::is_identity ? 0 : across_.outputs * channels_;
+    Sum* columns = reinterpret_cast<Sum*>(scratch((width + line) * sizeof(Sum)));
     const WindowRow<T, Combine, Finish> body{x_, out_, columns, columns + width, rows_, across_, channels_, finish_};
     for (std::size_t row = first; row < last; ++row) vectorized(body, row);
   }
