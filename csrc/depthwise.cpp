@@ -1,6 +1,8 @@
 // Depthwise convolution: output channel n reads input channel n.
 #include <algorithm>
+#include <cmath>
 #include <cstring>
+#include <optional>
 
 #include "lookup.hpp"
 #include "mac.hpp"
@@ -9,78 +11,113 @@ namespace espdl {
 
 namespace {
 
-constexpr std::size_t kBlock = 64;  // channels of DepthwiseRow
-
 struct DepthwisePlan {
   const MacIsa* isa;
   Filter filter;                            // without its weights where they are packed
   bool by_rows;                             // DepthwiseRow
-  int planes;                               // of DepthwiseWords; 0 for other ways
+  std::optional<WordSums> words;            // DepthwiseWords
   bool wide;                                // sums of 64 bits
-  Aligned<std::uint8_t> weights;            // for DepthwiseRow
+  Aligned<std::uint8_t> weights;            // for DepthwiseRow and DepthwiseWords
   FinishTable finish;
-  WideFinishTable wide_finish;              // of two planes
+  Aligned<std::int32_t> second_offset;      // of WordSums::pair
+  WideFinishTable wide_finish;              // of WordSums::wide
   std::unique_ptr<Requantizer> requantizer;  // for sums
+};
+
+// What DepthwiseRow takes for rows of the filter: the columns of a filter of one row, none of whose inputs lie above one another.
+struct RowFilter {
+  std::size_t height, width, groups;
+  explicit RowFilter(const Filter& f)
+      : height(f.height == 1 ? f.width : f.height), width(f.height == 1 ? 1 : f.width), groups(divide_up(height, 4)) {}
 };
 
 void pack_rows(DepthwisePlan& plan) {
   const Filter& f = plan.filter;
-  const std::size_t blocks = divide_up(f.outputs, kBlock);
-  plan.weights.assign(blocks * f.width * kBlock * 4, 0);
-  plan.finish.resize(blocks * kBlock);
+  const RowFilter rows(f);
+  const std::size_t lanes = plan.isa->lanes, block_channels = 4 * lanes, blocks = divide_up(f.outputs, block_channels);
+  plan.weights.assign(blocks * rows.width * rows.groups * block_channels * 4, 0);
+  plan.finish.resize(blocks * block_channels);
   for (std::size_t block = 0; block < blocks; ++block) {
     for (int v = 0; v < 4; ++v) {
-      for (int lane = 0; lane < 16; ++lane) {
-        const std::size_t n = block * kBlock + plan.isa->int8_order(4, v, lane);
+      for (std::size_t lane = 0; lane < lanes; ++lane) {
+        const std::size_t n = block * block_channels + static_cast<std::size_t>(byte_order(v, static_cast<int>(lane)));
         if (n >= f.outputs) continue;
         std::int64_t sum = 0;
-        for (std::size_t kx = 0; kx < f.width; ++kx) {
-          for (std::size_t ky = 0; ky < f.height; ++ky) {
-            const int weight = f.weights[(ky * f.width + kx) * f.outputs + n];
+        for (std::size_t kx = 0; kx < rows.width; ++kx) {
+          for (std::size_t ky = 0; ky < rows.height; ++ky) {
+            const int weight = f.weights[(ky * rows.width + kx) * f.outputs + n];
+            const std::size_t column = (block * rows.width + kx) * rows.groups + ky / 4;
             sum += weight;
-            std::uint8_t* vector = &plan.weights[((block * f.width + kx) * 4 + v) * 64];
-            vector[plan.isa->place(true, lane, ky)] = static_cast<std::uint8_t>(weight);
+            std::uint8_t* vector = &plan.weights[(column * 4 + v) * lanes * 4];
+            vector[plan.isa->place(true, lane, ky % 4)] = static_cast<std::uint8_t>(weight);
           }
         }
-        plan.finish.set(block * kBlock + v * 16 + lane, f, n, -plan.isa->byte_zero * sum);
+        plan.finish.set(block * block_channels + v * lanes + lane, f, n, -plan.isa->byte_zero * sum);
       }
     }
   }
 }
 
-// Planes that DepthwiseWords needs for the filter; 0 where it cannot do it.
-int word_planes(const Filter& f, const MacIsa& isa) {
-  if (isa.depthwise_words[0] == nullptr || f.narrow_inputs || f.narrow_outputs || f.taps() > 500) return 0;
-  if (f.finishes_in_32_bits()) return 1;
-  return WideFinishTable::fits(f) ? 2 : 0;
+// Parameters of a pair: the offset is split, and 8 of the bits to be shifted out are no longer there.
+void set_pair(DepthwisePlan& plan, std::size_t entry, std::size_t output) {
+  const Filter& f = plan.filter;
+  const std::int64_t offset = f.bias[output] + (std::int64_t{1} << (f.shift[output] - 1));
+  plan.finish.offset[entry] = static_cast<std::int32_t>(offset & 255);
+  plan.second_offset[entry] = static_cast<std::int32_t>(offset >> 8);
+  plan.finish.shift[entry] = static_cast<std::int32_t>(f.shift[output] - 8);
+  plan.finish.low = f.relu ? 0 : f.narrow_outputs ? -128 : -32768;
+  plan.finish.mask[entry] = f.half_even ? static_cast<std::int32_t>((std::uint32_t{1} << plan.finish.shift[entry]) - 1) : -1;
+}
+
+// Whether two planes can be finished in 32 bits: sums of both, with bias and half a step, below 2**38.
+bool finishes_as_pair(const Filter& f) {
+  for (std::size_t n = 0; n < f.outputs; ++n) {
+    if (f.shift[n] < 8 || f.shift[n] > 38) return false;
+    const double sum = static_cast<double>(f.magnitudes[n]) * static_cast<double>(f.largest_input());
+    if (sum + std::abs(static_cast<double>(f.bias[n])) + std::ldexp(0.5, static_cast<int>(f.shift[n])) >= 0x1p38) return false;
+  }
+  return true;
+}
+
+std::optional<WordSums> word_sums(const Filter& f, const MacIsa& isa) {
+  if (isa.depthwise_words[0][0] == nullptr) return std::nullopt;
+  if (f.finishes_in_32_bits()) return WordSums::one;
+  if (f.taps() > 500) return std::nullopt;  // more could leave the 32 bits of a plane
+  if (finishes_as_pair(f)) return WordSums::pair;
+  return WideFinishTable::fits(f) ? std::optional(WordSums::wide) : std::nullopt;
 }
 
 void pack_words(DepthwisePlan& plan) {
   const Filter& f = plan.filter;
-  const std::size_t taps = f.taps(), pairs = divide_up(taps, 2), blocks = divide_up(f.outputs, kWordBlock);
-  const auto planes = static_cast<std::size_t>(plan.planes);
-  plan.weights.assign(blocks * pairs * planes * 128, 0);
-  plan.finish.resize(blocks * kWordBlock);
-  plan.wide_finish.resize(blocks * kWordBlock);
+  const std::size_t lanes = plan.isa->lanes, block_channels = 2 * lanes;
+  const std::size_t taps = f.taps(), pairs = divide_up(taps, 2), blocks = divide_up(f.outputs, block_channels);
+  const std::size_t planes = *plan.words == WordSums::one ? 1 : 2;
+  plan.weights.assign(blocks * pairs * planes * block_channels * 4, 0);
+  plan.finish.resize(blocks * block_channels);
+  plan.second_offset.assign(blocks * block_channels, 0);
+  plan.wide_finish.resize(blocks * block_channels);
   for (std::size_t block = 0; block < blocks; ++block) {
     for (int v = 0; v < 2; ++v) {
-      for (int lane = 0; lane < 16; ++lane) {
-        const std::size_t n = block * kWordBlock + static_cast<std::size_t>(word_order(v, lane));
+      for (std::size_t lane = 0; lane < lanes; ++lane) {
+        const std::size_t n = block * block_channels + static_cast<std::size_t>(word_order(v, static_cast<int>(lane)));
         if (n >= f.outputs) continue;
         for (std::size_t tap = 0; tap < taps; ++tap) {
           const int weight = f.weights[tap * f.outputs + n];
-          const int low = static_cast<std::int8_t>(weight & 0xff);
           for (std::size_t plane = 0; plane < planes; ++plane) {
-            const auto part = static_cast<std::int16_t>(planes == 1 ? weight : plane == 0 ? low : (weight - low) / 256);
-            std::uint8_t* vector = &plan.weights[(((block * pairs + tap / 2) * planes + plane) * 2 + v) * 64];
+            const auto part = static_cast<std::int16_t>(planes == 1 ? weight : plane == 0 ? low_part(weight) : high_part(weight));
+            std::uint8_t* vector = &plan.weights[(((block * pairs + tap / 2) * planes + plane) * 2 + v) * lanes * 4];
             std::memcpy(vector + plan.isa->place(false, lane, tap % 2 * 2), &part, 2);
           }
         }
-        const std::size_t entry = block * kWordBlock + v * 16 + lane;
-        if (planes == 1) {
-          plan.finish.set(entry, f, n, 0);
-        } else {
+        const std::size_t entry = block * block_channels + v * lanes + lane;
+        if (*plan.words == WordSums::wide) {
           plan.wide_finish.set(entry, f, n);
+          continue;
+        }
+        if (*plan.words == WordSums::pair) {
+          set_pair(plan, entry, n);
+        } else {
+          plan.finish.set(entry, f, n, 0);
         }
       }
     }
@@ -91,14 +128,14 @@ std::shared_ptr<const DepthwisePlan> make_plan(const Filter& filter, const MacIs
   auto plan = std::make_shared<DepthwisePlan>();
   plan->isa = &isa;
   plan->filter = filter;
-  plan->by_rows = isa.depthwise_row != nullptr && filter.height <= 4 && filter.narrow_inputs && filter.narrow_weights &&
-                  filter.narrow_outputs && filter.finishes_in_32_bits();
+  plan->by_rows = isa.depthwise_row != nullptr && filter.narrow_inputs && filter.narrow_weights && filter.narrow_outputs &&
+                  filter.finishes_in_32_bits();
   plan->wide = filter.bound() >= 0x1p31;
-  plan->planes = word_planes(filter, isa);
+  if (!plan->by_rows) plan->words = word_sums(filter, isa);
   if (plan->by_rows) {
     pack_rows(*plan);
     plan->filter.weights.clear();
-  } else if (plan->planes > 0) {
+  } else if (plan->words) {
     pack_words(*plan);
     plan->filter.weights.clear();
   } else {
@@ -111,12 +148,12 @@ class DepthwiseStep : public Step {
  public:
   DepthwiseStep(std::shared_ptr<const DepthwisePlan> plan, const Geometry& geometry, const void* x, void* out, const std::int8_t* table)
       : plan_(std::move(plan)), g_(geometry), x_(static_cast<const std::byte*>(x)), out_(static_cast<std::byte*>(out)), table_(table) {
-    element_ = plan_->filter.narrow_inputs ? 1 : 2;
+    element_ = plan_->filter.narrow_inputs && !plan_->words ? 1 : 2;
     columns_ = (g_.out_width - 1) * g_.stride_x + (g_.kernel_width - 1) * g_.dilation_x + 1;
-    row_bytes_ = round_up(columns_ * g_.channels * element_ + kBlock * 2, 64);
+    row_bytes_ = round_up(columns_ * g_.channels * element_ + 128, 64);
     span_ = (g_.kernel_height - 1) * g_.dilation_y + 1;
-    pointer_bytes_ = round_up((g_.kernel_height + g_.kernel_height * g_.kernel_width + 1) * sizeof(void*), 64);
-    sum_bytes_ = plan_->by_rows || plan_->planes > 0 ? 0 : g_.out_width * g_.channels * (plan_->wide ? 8 : 4);
+    pointer_bytes_ = round_up((g_.kernel_height + g_.kernel_height * g_.kernel_width + 4) * sizeof(void*), 64);
+    sum_bytes_ = plan_->by_rows || plan_->words ? 0 : g_.out_width * g_.channels * (plan_->wide ? 8 : 4);
     nanoseconds_ = static_cast<double>(g_.out_height * g_.out_width) * g_.channels * plan_->filter.taps() / (kMacsPerNanosecond / 4);
   }
 
@@ -144,8 +181,8 @@ class DepthwiseStep : public Step {
       std::byte* out = out_ + oy * line * (plan.filter.narrow_outputs ? 1 : 2);
       if (plan.by_rows) {
         by_rows(rows, out);
-      } else if (plan.planes > 0) {
-        by_words(rows, reinterpret_cast<const std::int16_t**>(rows + g_.kernel_height), reinterpret_cast<std::int16_t*>(out));
+      } else if (plan.words) {
+        by_words(rows, reinterpret_cast<const std::int16_t**>(rows + g_.kernel_height), out);
       } else {
         by_sums(rows, sums, out);
       }
@@ -163,27 +200,40 @@ class DepthwiseStep : public Step {
       std::memset(target, edge, size);
       return;
     }
-    const std::byte* source = x_ + (padded_row - g_.top) * g_.width * pixel;
+    const bool widens = plan_->words.has_value() && plan_->filter.narrow_inputs;
     const std::size_t left = std::min(g_.left, columns_) * pixel;
     const std::size_t inner = std::min(g_.width * pixel, size - left);
+    const std::byte* source = x_ + (padded_row - g_.top) * g_.width * (widens ? pixel / 2 : pixel);
     std::memset(target, edge, left);
-    if (edge != 0) {
+    if (plan_->by_rows && edge != 0) {
       plan_->isa->flip(source, reinterpret_cast<std::uint8_t*>(target + left), inner);
+    } else if (widens) {
+      plan_->isa->widen(source, reinterpret_cast<std::int16_t*>(target + left), inner / 2);
     } else {
       std::memcpy(target + left, source, inner);
     }
     std::memset(target + left + inner, edge, size - left - inner);
   }
 
-  void by_rows(const void* const* rows, std::byte* out) const {
+  // Behind the pointers to the filter's rows there is room for those that are taken for rows.
+  void by_rows(const void** rows, std::byte* out) const {
     const DepthwisePlan& plan = *plan_;
-    DepthwiseRow row{{},         g_.channels, g_.out_width, g_.kernel_width, g_.stride_x, g_.dilation_x, plan.weights.data(),
-                     plan.finish.at(0), reinterpret_cast<std::int8_t*>(out)};
-    for (std::size_t ky = 0; ky < 4; ++ky) row.rows[ky] = static_cast<const std::uint8_t*>(rows[ky < g_.kernel_height ? ky : 0]);
-    plan.isa->depthwise_row(row);
+    const RowFilter filter(plan.filter);
+    auto** taken = reinterpret_cast<const std::uint8_t**>(rows + g_.kernel_height);
+    for (std::size_t ky = 0; ky < 4 * filter.groups; ++ky) {
+      if (ky >= filter.height) {
+        taken[ky] = taken[0];  // their weights are 0
+      } else if (g_.kernel_height == 1) {
+        taken[ky] = static_cast<const std::uint8_t*>(rows[0]) + ky * g_.dilation_x * g_.channels;
+      } else {
+        taken[ky] = static_cast<const std::uint8_t*>(rows[ky]);
+      }
+    }
+    plan.isa->depthwise_row({taken, filter.groups, g_.channels, g_.out_width, filter.width, g_.stride_x, g_.dilation_x, plan.weights.data(),
+                             plan.finish.at(0), reinterpret_cast<std::int8_t*>(out)});
   }
 
-  void by_words(const void* const* rows, const std::int16_t** taps, std::int16_t* out) const {
+  void by_words(const void* const* rows, const std::int16_t** taps, std::byte* out) const {
     const DepthwisePlan& plan = *plan_;
     std::size_t count = 0;
     for (std::size_t ky = 0; ky < g_.kernel_height; ++ky) {
@@ -195,13 +245,17 @@ class DepthwiseStep : public Step {
       taps[count] = taps[count - 1];  // its weight is 0
       ++count;
     }
-    DepthwiseWords work{taps, count / 2, g_.channels, g_.out_width, g_.stride_x, plan.weights.data(), {}, {}, out};
-    if (plan.planes == 1) {
-      work.finish = plan.finish.at(0);
-    } else {
-      work.wide = plan.wide_finish.at(0);
-    }
-    plan.isa->depthwise_words[plan.planes - 1](work);
+    const DepthwiseWords work{taps,
+                              count / 2,
+                              g_.channels,
+                              g_.out_width,
+                              g_.stride_x,
+                              plan.weights.data(),
+                              plan.finish.at(0),
+                              plan.second_offset.data(),
+                              plan.wide_finish.at(0),
+                              out};
+    plan.isa->depthwise_words[plan.filter.narrow_outputs ? 1 : 0][static_cast<int>(*plan.words)](work);
   }
 
   void by_sums(const void* const* rows, std::byte* sums, std::byte* out) const {

@@ -14,7 +14,13 @@ struct Narrow : Dot {
     gather_runs_any<Narrow, Kind>(rows, steps, height, size, count, panel, panel_stride);
   }
 
+  static constexpr bool has_many_registers = false;
+
+  static I zero() { return _mm256_setzero_si256(); }
   static I load(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
+  static void store(I value, void* p) { _mm256_storeu_si256(static_cast<__m256i*>(p), value); }
+  static I unpack8(I a, I b, bool high) { return high ? _mm256_unpackhi_epi8(a, b) : _mm256_unpacklo_epi8(a, b); }
+  static I unpack16(I a, I b, bool high) { return high ? _mm256_unpackhi_epi16(a, b) : _mm256_unpacklo_epi16(a, b); }
   static I hidden(I value) {
     __asm__("" : "+x"(value));
     return value;
@@ -43,13 +49,49 @@ struct Narrow : Dot {
     return _mm256_max_epi32(value, _mm256_set1_epi32(low));
   }
 
-  static int int8_order(int nv, int vector, int lane) {
-    return nv == 2 ? 8 * (lane / 4) + 4 * vector + lane % 4 : lane;
+  // Four sums of 64 bits, as 32. Shifting right arithmetically: negative values are shifted as their complement.
+  static __m128i finish_quad(__m128i ones, __m128i many, const WideFinish& f, std::size_t at) {
+    I sum = _mm256_add_epi64(_mm256_cvtepi32_epi64(ones), _mm256_slli_epi64(_mm256_cvtepi32_epi64(many), 8));
+    sum = _mm256_add_epi64(sum, load(f.offset + at));
+    const I tie = _mm256_cmpeq_epi64(_mm256_and_si256(sum, load(f.mask + at)), zero());
+    const I sign = _mm256_cmpgt_epi64(zero(), sum);
+    I value = _mm256_xor_si256(_mm256_srlv_epi64(_mm256_xor_si256(sum, sign), load(f.shift + at)), sign);
+    value = _mm256_andnot_si256(_mm256_srli_epi64(tie, 63), value);
+    const I low = _mm256_set1_epi64x(f.low), high = _mm256_set1_epi64x(32767);
+    value = _mm256_blendv_epi8(value, low, _mm256_cmpgt_epi64(low, value));
+    value = _mm256_blendv_epi8(value, high, _mm256_cmpgt_epi64(value, high));
+    return _mm256_castsi256_si128(_mm256_permutevar8x32_epi32(value, _mm256_setr_epi32(0, 2, 4, 6, 0, 0, 0, 0)));
   }
 
+  static I finish_wide(I ones, I many, const WideFinish& f, std::size_t at) {
+    const __m128i low = finish_quad(_mm256_castsi256_si128(ones), _mm256_castsi256_si128(many), f, at);
+    const __m128i high = finish_quad(_mm256_extracti128_si256(ones, 1), _mm256_extracti128_si256(many, 1), f, at + 4);
+    return _mm256_inserti128_si256(_mm256_castsi128_si256(low), high, 1);
+  }
+
+  static int int8_order(int nv, int vector, int lane) {
+    return nv == 2 ? word_order(vector, lane) : lane;
+  }
+
+  template <std::size_t size>
+  static void store_piece(const std::uint8_t*& source, std::uint8_t*& target, std::size_t bytes) {
+    if ((bytes & size) == 0) return;
+    __builtin_memcpy(target, source, size);
+    source += size;
+    target += size;
+  }
+
+  // Up to 31 bytes, without calling a function for them.
   template <typename Element>
   static void store_some(const void* values, Element* out, std::size_t count) {
-    __builtin_memcpy(out, values, count * sizeof(Element));
+    const auto* source = static_cast<const std::uint8_t*>(values);
+    auto* target = reinterpret_cast<std::uint8_t*>(out);
+    const std::size_t bytes = count * sizeof(Element);
+    store_piece<16>(source, target, bytes);
+    store_piece<8>(source, target, bytes);
+    store_piece<4>(source, target, bytes);
+    store_piece<2>(source, target, bytes);
+    store_piece<1>(source, target, bytes);
   }
 
   template <int nv>
@@ -71,6 +113,22 @@ struct Narrow : Dot {
     }
   }
 
+  static void store_block(I a, I b, I c, I d, std::int8_t* out, std::size_t channels) {
+    const I block = _mm256_packs_epi16(_mm256_packs_epi32(a, b), _mm256_packs_epi32(c, d));
+    if (channels >= 32) return store(block, out);
+    alignas(32) std::int8_t some[32];
+    store(block, some);
+    store_some(some, out, channels);
+  }
+
+  static void store_word_pair(I a, I b, std::int16_t* out, std::size_t channels) {
+    const I words = _mm256_packs_epi32(a, b);
+    if (channels >= 16) return store(words, out);
+    alignas(32) std::int16_t some[16];
+    store(words, some);
+    store_some(some, out, channels);
+  }
+
   static void store_int16(I value, std::int16_t* out, std::size_t first, std::size_t channels) {
     if (channels <= first) return;
     const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(value), _mm256_extracti128_si256(value, 1));
@@ -88,6 +146,8 @@ struct Narrow : Dot {
     store_some(some, out + first, channels - first);
   }
 };
+
+#include "depthwise_body.hpp"
 
 template <class V, bool bytes, Store store>
 constexpr Tiles narrow_tiles() {
@@ -108,6 +168,7 @@ template <class V>
 constexpr MacIsa narrow_functions(Isa isa) {
   MacIsa table = common_functions<V>(isa);
   table.vectors = 2;
+  add_depthwise_words<V>(table);
   table.rows[1] = 8;
   table.rows[2] = 6;
   table.word_tiles[static_cast<int>(Store::int16)] = narrow_tiles<V, false, Store::int16>();

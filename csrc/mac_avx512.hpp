@@ -8,7 +8,13 @@ struct Wide {
   static constexpr bool has_flip = true;
   static constexpr bool has_guard = vnni;
 
+  static constexpr bool has_many_registers = true;
+
+  static I zero() { return _mm512_setzero_si512(); }
   static I load(const void* p) { return _mm512_loadu_si512(p); }
+  static void store(I value, void* p) { _mm512_storeu_si512(p, value); }
+  static I unpack8(I a, I b, bool high) { return high ? _mm512_unpackhi_epi8(a, b) : _mm512_unpacklo_epi8(a, b); }
+  static I unpack16(I a, I b, bool high) { return high ? _mm512_unpackhi_epi16(a, b) : _mm512_unpacklo_epi16(a, b); }
   static I hidden(I value) {
     __asm__("" : "+v"(value));
     return value;
@@ -54,10 +60,27 @@ struct Wide {
     return _mm512_max_epi32(value, _mm512_set1_epi32(low));
   }
 
+  static I finish_wide(__m512i ones, __m512i many, const WideFinish& f, std::size_t at) {
+    __m256i done[2];
+#pragma GCC unroll 2
+    for (int half = 0; half < 2; ++half) {
+      const __m256i low = half == 0 ? _mm512_castsi512_si256(ones) : _mm512_extracti64x4_epi64(ones, 1);
+      const __m256i high = half == 0 ? _mm512_castsi512_si256(many) : _mm512_extracti64x4_epi64(many, 1);
+      const std::size_t entry = at + 8 * half;
+      __m512i sum = _mm512_add_epi64(_mm512_cvtepi32_epi64(low), _mm512_slli_epi64(_mm512_cvtepi32_epi64(high), 8));
+      sum = _mm512_add_epi64(sum, _mm512_loadu_si512(f.offset + entry));
+      const __mmask8 tie = _mm512_testn_epi64_mask(sum, _mm512_loadu_si512(f.mask + entry));
+      __m512i value = _mm512_srav_epi64(sum, _mm512_loadu_si512(f.shift + entry));
+      value = _mm512_mask_and_epi64(value, tie, value, _mm512_set1_epi64(-2));
+      done[half] = _mm512_cvtsepi64_epi32(_mm512_max_epi64(value, _mm512_set1_epi64(f.low)));
+    }
+    return _mm512_inserti64x4(_mm512_castsi256_si512(done[0]), done[1], 1);
+  }
+
   static int int8_order(int nv, int vector, int lane) {
-    if (nv == 4) return 16 * (lane / 4) + 4 * vector + lane % 4;
+    if (nv == 4) return byte_order(vector, lane);
     if (nv == 1 || vector == 2) return 16 * vector + lane;
-    return 8 * (lane / 4) + 4 * vector + lane % 4;
+    return word_order(vector, lane);
   }
 
   template <int nv>
@@ -103,6 +126,11 @@ struct Wide {
   }
   static void store_int16(I value, std::int16_t* out, std::size_t first, std::size_t channels) {
     _mm256_mask_storeu_epi16(out + first, lanes_below(first, channels), _mm512_cvtsepi32_epi16(value));
+  }
+
+  static void store_word_pair(I a, I b, std::int16_t* out, std::size_t channels) {
+    const __mmask32 kept = channels >= 32 ? ~__mmask32{0} : (__mmask32{1} << channels) - 1;
+    _mm512_mask_storeu_epi16(out, kept, _mm512_packs_epi32(a, b));
   }
 
   // The first `size` bytes, at most those of the vector, with what lies behind them as zeros.
@@ -234,62 +262,7 @@ struct Wide {
   }
 };
 
-inline __m512i finish_wide(__m512i ones, __m512i many, const WideFinish& f, std::size_t at) {
-  __m256i done[2];
-#pragma GCC unroll 2
-  for (int half = 0; half < 2; ++half) {
-    const __m256i low = half == 0 ? _mm512_castsi512_si256(ones) : _mm512_extracti64x4_epi64(ones, 1);
-    const __m256i high = half == 0 ? _mm512_castsi512_si256(many) : _mm512_extracti64x4_epi64(many, 1);
-    const std::size_t entry = at + 8 * half;
-    __m512i sum = _mm512_add_epi64(_mm512_cvtepi32_epi64(low), _mm512_slli_epi64(_mm512_cvtepi32_epi64(high), 8));
-    sum = _mm512_add_epi64(sum, _mm512_loadu_si512(f.offset + entry));
-    const __mmask8 tie = _mm512_testn_epi64_mask(sum, _mm512_loadu_si512(f.mask + entry));
-    __m512i value = _mm512_srav_epi64(sum, _mm512_loadu_si512(f.shift + entry));
-    value = _mm512_mask_and_epi64(value, tie, value, _mm512_set1_epi64(-2));
-    done[half] = _mm512_cvtsepi64_epi32(_mm512_max_epi64(value, _mm512_set1_epi64(f.low)));
-  }
-  return _mm512_inserti64x4(_mm512_castsi256_si512(done[0]), done[1], 1);
-}
-
-template <class V, int planes>
-void depthwise_words(const DepthwiseWords& d) {
-  const std::size_t c = d.channels;
-  for (std::size_t start = 0; start < c; start += kWordBlock) {
-    const std::uint8_t* weights = d.weights + start / kWordBlock * d.pairs * planes * 128;
-    const std::size_t left = c - start;
-    const __mmask32 kept = left >= kWordBlock ? ~__mmask32{0} : (__mmask32{1} << left) - 1;
-    for (std::size_t ox = 0; ox < d.columns; ++ox) {
-      const std::size_t at = ox * d.stride * c + start;
-      __m512i sums[planes][2];
-#pragma GCC unroll 2
-      for (int v = 0; v < 2; ++v) {
-        sums[0][v] = planes == 1 ? V::load(d.finish.offset + start + 16 * v) : _mm512_setzero_si512();
-        if constexpr (planes == 2) sums[1][v] = _mm512_setzero_si512();
-      }
-      const std::uint8_t* w = weights;
-      for (std::size_t pair = 0; pair < d.pairs; ++pair, w += planes * 128) {
-        const __m512i a = V::load(d.taps[2 * pair] + at), b = V::load(d.taps[2 * pair + 1] + at);
-        const __m512i low = _mm512_unpacklo_epi16(a, b), high = _mm512_unpackhi_epi16(a, b);
-#pragma GCC unroll 2
-        for (int plane = 0; plane < planes; ++plane) {
-          sums[plane][0] = V::dot_words(sums[plane][0], low, V::load(w + plane * 128));
-          sums[plane][1] = V::dot_words(sums[plane][1], high, V::load(w + plane * 128 + 64));
-        }
-      }
-      __m512i done[2];
-#pragma GCC unroll 2
-      for (int v = 0; v < 2; ++v) {
-        const std::size_t entry = start + 16 * v;
-        if constexpr (planes == 1) {
-          done[v] = V::finish(sums[0][v], d.finish.shift + entry, d.finish.mask + entry, d.finish.low);
-        } else {
-          done[v] = finish_wide(sums[0][v], sums[1][v], d.wide, entry);
-        }
-      }
-      _mm512_mask_storeu_epi16(d.out + ox * c + start, kept, _mm512_packs_epi32(done[0], done[1]));
-    }
-  }
-}
+#include "depthwise_body.hpp"
 
 template <class V, bool bytes, Store store>
 constexpr Tiles wide_tiles() {
@@ -313,8 +286,7 @@ template <class V>
 constexpr MacIsa wide_functions(Isa isa) {
   MacIsa table = common_functions<V>(isa);
   table.vectors = 4;
-  table.depthwise_words[0] = &depthwise_words<V, 1>;
-  table.depthwise_words[1] = &depthwise_words<V, 2>;
+  add_depthwise_words<V>(table);
   table.rows[1] = table.rows[2] = 12;
   table.rows[3] = 8;
   table.rows[4] = 6;

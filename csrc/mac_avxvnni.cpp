@@ -26,6 +26,7 @@ constexpr MacIsa functions() {
   table.dots = &dots<V, true, 8>;
   table.byte_tiles[static_cast<int>(Store::int8)] = narrow_tiles<V, true, Store::int8>();
   table.byte_tiles[static_cast<int>(Store::sums)] = narrow_tiles<V, true, Store::sums>();
+  table.depthwise_row = &depthwise_row<V>;
   return table;
 }
 

@@ -319,6 +319,10 @@ void flip_bytes(const void* source, std::uint8_t* target, std::size_t size) {
   gather_copy<V, Flipped>(static_cast<const std::int8_t*>(source), target, size);
 }
 
+inline void widen_bytes(const void* source, std::int16_t* target, std::size_t size) {
+  copy_plain<Widened>(static_cast<const std::int8_t*>(source), target, size);
+}
+
 // What is the same for every instruction set.
 template <class V>
 constexpr MacIsa common_functions(Isa isa) {
@@ -337,5 +341,6 @@ constexpr MacIsa common_functions(Isa isa) {
   table.accumulate = &accumulate;
   table.dots = &dots<V, false, 12>;
   table.flip = &flip_bytes<V>;
+  table.widen = &widen_bytes;
   return table;
 }

@@ -72,35 +72,39 @@ struct Geometry {
 using GatherFunction = void (*)(const Geometry& g, const void* image, std::size_t first, std::size_t count, std::uint8_t* panel,
                                 std::size_t panel_stride);
 
-// One row of outputs of a depthwise operator over int8, from rows of bytes plus byte_zero that hold their borders. Filters of up to four
-// rows.
+// One row of outputs of a depthwise operator over int8, from rows of bytes plus byte_zero that hold their borders. Filter rows are taken
+// four at a time.
 struct DepthwiseRow {
-  const std::uint8_t* rows[4];   // of the filter's rows; the first again where it has fewer
-  std::size_t channels;
-  std::size_t columns;           // outputs
+  const std::uint8_t* const* rows;  // [row_groups][4], of the filter's rows; any others behind the last
+  std::size_t row_groups, channels;
+  std::size_t columns;              // outputs
   std::size_t kernel_width, stride, dilation;
-  const std::uint8_t* weights;   // [blocks of 64 channels][kernel_width][4][16] groups of the column's four weights
-  Finish finish;
+  const std::uint8_t* weights;      // [blocks][kernel_width][row_groups][4][lanes] groups of the four rows' weights
+  Finish finish;                    // [blocks][4][lanes]
   std::int8_t* out;
 };
+// Channel of the block of 4 * lanes, of a lane of one of the four vectors.
+inline constexpr int byte_order(int vector, int lane) { return 16 * (lane / 4) + 4 * vector + lane % 4; }
 
-// One row of outputs of a depthwise operator over int16, from rows that hold their borders. Weights beyond 32-bit sums are split into two
-// planes, the first of which counts 1 and the second 256; then the parameters are 64 bits wide.
-inline constexpr std::size_t kWordBlock = 32;
+// One row of outputs of a depthwise operator over 16-bit values, from rows that hold their borders. Where 32-bit sums do not do, weights
+// are split into two planes, the first of which counts 1 and the second 256. Their sums are finished together: in 32 bits as
+// second + (first >> 8) where that fits and 8 bits at least are shifted out, else in 64 bits.
+enum class WordSums { one, pair, wide };
 struct WideFinish {
-  const std::int64_t *offset, *shift, *mask;  // [blocks][2][16]; see Finish
+  const std::int64_t *offset, *shift, *mask;  // [blocks][2][lanes]; see Finish
   std::int64_t low;
 };
 struct DepthwiseWords {
   const std::int16_t* const* taps;   // of each weight: where it reads the first channel for the first output; an even number
   std::size_t pairs;                 // of taps
   std::size_t channels, columns, stride;
-  const std::uint8_t* weights;       // [blocks][pairs][planes][2][16] groups of the pair's two weights
-  Finish finish;                     // one plane: [blocks][2][16]
-  WideFinish wide;                   // two planes
-  std::int16_t* out;
+  const std::uint8_t* weights;       // [blocks][pairs][planes][2][lanes] groups of the pair's two weights
+  Finish finish;                     // one, pair: [blocks][2][lanes]; pair: offset of the first plane, below 256, shift and mask less 8 bits
+  const std::int32_t* second_offset; // pair: what the second plane's sums start with
+  WideFinish wide;
+  void* out;
 };
-// Channel of the block, of a lane of the first or second vector.
+// Channel of the block of 2 * lanes, of a lane of the first or second vector.
 inline constexpr int word_order(int vector, int lane) { return 8 * (lane / 4) + 4 * vector + lane % 4; }
 
 // Sums of one row of outputs of any depthwise operator, weights [kernel_height * kernel_width][channels].
@@ -151,8 +155,8 @@ struct MacIsa {
   GatherFunction gather_bytes;   // int8 to bytes plus byte_zero
   GatherFunction gather_widened; // int8 to int16
   GatherFunction gather_words;   // int16
-  void (*depthwise_row)(const DepthwiseRow&);   // null: by sums
-  void (*depthwise_words[2])(const DepthwiseWords&);  // of one and of two planes; null: by sums
+  void (*depthwise_row)(const DepthwiseRow&);   // null: as words
+  void (*depthwise_words[2][3])(const DepthwiseWords&);  // to int16 and to int8, by WordSums; null: by sums
   void (*depthwise_sums8)(const DepthwiseSums&);      // int8 inputs, int32 sums
   void (*depthwise_sums16)(const DepthwiseSums&);     // int16 inputs, int32 sums
   void (*depthwise_sums16_wide)(const DepthwiseSums&);  // int16 inputs, int64 sums
@@ -163,6 +167,8 @@ struct MacIsa {
   double (*dots)(std::size_t rounds);
   // Copies bytes, flipping the highest bit of each: int8 to bytes plus 128.
   void (*flip)(const void* source, std::uint8_t* target, std::size_t size);
+  // Copies int8 as int16.
+  void (*widen)(const void* source, std::int16_t* target, std::size_t size);
 
   // Where byte `at` of the group of a lane lies in vectors that follow one another.
   std::size_t place(bool of_bytes, std::size_t lane, std::size_t at) const {

@@ -24,11 +24,9 @@ struct LongBytes : NeonVector {
   }
   static I dot_bytes(I sum, I group, I weights) { return multiply(sum, group, weights); }
 
-  static I weave_low(uint8x16_t ab, uint8x16_t cd) {
-    return vreinterpretq_s32_u64(vzip1q_u64(vreinterpretq_u64_u8(ab), vreinterpretq_u64_u8(cd)));
-  }
-  static I weave_high(uint8x16_t ab, uint8x16_t cd) {
-    return vreinterpretq_s32_u64(vzip2q_u64(vreinterpretq_u64_u8(ab), vreinterpretq_u64_u8(cd)));
+  static I weave(uint8x16_t ab, uint8x16_t cd, bool high) {
+    const auto first = vreinterpretq_u64_u8(ab), second = vreinterpretq_u64_u8(cd);
+    return vreinterpretq_s32_u64(high ? vzip2q_u64(first, second) : vzip1q_u64(first, second));
   }
 };
 

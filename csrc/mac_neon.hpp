@@ -7,6 +7,14 @@ struct NeonVector {
   static constexpr int byte_zero = 0;
   static constexpr bool has_flip = false;
   static constexpr bool has_guard = false;
+  static constexpr bool has_many_registers = true;
+
+  static I zero() { return vdupq_n_s32(0); }
+  static void store(I value, void* p) { vst1q_u8(static_cast<std::uint8_t*>(p), vreinterpretq_u8_s32(value)); }
+  static I unpack8(I a, I b, bool high) {
+    const uint8x16_t first = vreinterpretq_u8_s32(a), second = vreinterpretq_u8_s32(b);
+    return vreinterpretq_s32_u8(high ? vzip2q_u8(first, second) : vzip1q_u8(first, second));
+  }
 
   static I load(const void* p) { return vreinterpretq_s32_u8(vld1q_u8(static_cast<const std::uint8_t*>(p))); }
   static I hidden(I value) {
@@ -39,8 +47,8 @@ struct NeonVector {
     return vmaxq_s32(vandq_s32(value, vorrq_s32(no_tie, vdupq_n_s32(-2))), vdupq_n_s32(low));
   }
 
-  // Panels keep the order of the channels; lanes beyond the fourth are those of a depthwise block, which has four vectors of sixteen.
-  static int int8_order(int, int vector, int lane) { return 16 * (lane / 4) + 4 * vector + lane % 4; }
+  // Panels keep the order of the channels.
+  static int int8_order(int, int vector, int lane) { return lanes * vector + lane; }
 
   template <typename Element>
   static void store_some(const void* values, Element* out, std::size_t count) {
@@ -70,6 +78,16 @@ struct NeonVector {
     }
   }
 
+  static void store_block(I a, I b, I c, I d, std::int8_t* out, std::size_t channels) {
+    const I values[4] = {a, b, c, d};
+    store_int8<4>(values, out, channels);
+  }
+
+  static void store_word_pair(I a, I b, std::int16_t* out, std::size_t channels) {
+    store_int16(a, out, 0, channels);
+    store_int16(b, out, 4, channels);
+  }
+
   static void store_int16(I value, std::int16_t* out, std::size_t first, std::size_t channels) {
     if (channels <= first) return;
     const int16x4_t words = vqmovn_s32(value);
@@ -85,6 +103,20 @@ struct NeonVector {
     std::int32_t some[4];
     vst1q_s32(some, value);
     store_some(some, out + first, channels - first);
+  }
+
+  static int32x2_t finish_two(int64x2_t sum, const std::int64_t* shift, const std::int64_t* mask) {
+    const int64x2_t no_tie = vreinterpretq_s64_u64(vtstq_s64(sum, vld1q_s64(mask)));
+    const int64x2_t value = vshlq_s64(sum, vnegq_s64(vld1q_s64(shift)));
+    return vqmovn_s64(vandq_s64(value, vorrq_s64(no_tie, vdupq_n_s64(-2))));
+  }
+  // Four sums of two planes, the second of which counts 256.
+  static I finish_wide(I ones, I many, const WideFinish& f, std::size_t at) {
+    const int64x2_t low = vaddq_s64(vmovl_s32(vget_low_s32(ones)), vshll_n_s32(vget_low_s32(many), 8));
+    const int64x2_t high = vaddq_s64(vmovl_high_s32(ones), vshll_high_n_s32(many, 8));
+    const int32x2_t first = finish_two(vaddq_s64(low, vld1q_s64(f.offset + at)), f.shift + at, f.mask + at);
+    const int32x2_t second = finish_two(vaddq_s64(high, vld1q_s64(f.offset + at + 2)), f.shift + at + 2, f.mask + at + 2);
+    return vmaxq_s32(vcombine_s32(first, second), vdupq_n_s32(static_cast<std::int32_t>(f.low)));
   }
 
   template <class Kind>
@@ -110,22 +142,22 @@ struct NeonWords : NeonVector {
   }
 };
 
-inline int32x2_t finish_two(int64x2_t sum, const std::int64_t* shift, const std::int64_t* mask) {
-  const int64x2_t no_tie = vreinterpretq_s64_u64(vtstq_s64(sum, vld1q_s64(mask)));
-  const int64x2_t value = vshlq_s64(sum, vnegq_s64(vld1q_s64(shift)));
-  return vqmovn_s64(vandq_s64(value, vorrq_s64(no_tie, vdupq_n_s64(-2))));
-}
+// Depthwise operators multiply each lane with its own group.
+template <class Bytes>
+struct NeonRows : Bytes {
+  using I = int32x4_t;
+  static I dot_bytes(I sum, I inputs, I weights) { return Bytes::multiply(sum, inputs, weights); }
+  static I unpack16(I a, I b, bool high) { return Bytes::weave(vreinterpretq_u8_s32(a), vreinterpretq_u8_s32(b), high); }
+};
+struct NeonPairs : NeonWords {
+  static I dot_words(I sum, I inputs, I weights) { return multiply(sum, inputs, weights); }
+  static I unpack16(I a, I b, bool high) {
+    const int64x2_t first = vreinterpretq_s64_s32(a), second = vreinterpretq_s64_s32(b);
+    return vreinterpretq_s32_s64(high ? vzip2q_s64(first, second) : vzip1q_s64(first, second));
+  }
+};
 
-// Four sums of two planes, the second of which counts 256.
-inline int32x4_t finish_wide(int32x4_t ones, int32x4_t many, const WideFinish& f, std::size_t at) {
-  const int64x2_t low = vaddq_s64(vmovl_s32(vget_low_s32(ones)), vshll_n_s32(vget_low_s32(many), 8));
-  const int64x2_t high = vaddq_s64(vmovl_high_s32(ones), vshll_high_n_s32(many, 8));
-  const int32x2_t first = finish_two(vaddq_s64(low, vld1q_s64(f.offset + at)), f.shift + at, f.mask + at);
-  const int32x2_t second = finish_two(vaddq_s64(high, vld1q_s64(f.offset + at + 2)), f.shift + at + 2, f.mask + at + 2);
-  return vmaxq_s32(vcombine_s32(first, second), vdupq_n_s32(static_cast<std::int32_t>(f.low)));
-}
-
-#include "mac_neon_depthwise.hpp"
+#include "depthwise_body.hpp"
 
 // tall: as many sums as there are registers for; products that need registers of their own leave room for fewer.
 template <class V, bool bytes, Store store, bool tall>
@@ -173,9 +205,8 @@ constexpr MacIsa neon_functions(Isa isa) {
   table.word_tiles[static_cast<int>(Store::int16)] = neon_tiles<NeonWords, false, Store::int16, tall>();
   table.word_tiles[static_cast<int>(Store::sums)] = neon_tiles<NeonWords, false, Store::sums, tall>();
   table.word_tiles[static_cast<int>(Store::split)] = neon_split_tiles<tall>();
-  table.depthwise_row = &depthwise_row<Bytes>;
-  table.depthwise_words[0] = &depthwise_words<1>;
-  table.depthwise_words[1] = &depthwise_words<2>;
+  table.depthwise_row = &depthwise_row<NeonRows<Bytes>>;
+  add_depthwise_words<NeonPairs>(table);
   table.guard = &guard_any<Bytes>;
   table.dots = &dots<Bytes, true, 12>;
   return table;

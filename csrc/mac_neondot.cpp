@@ -33,11 +33,9 @@ struct DotBytes : NeonVector {
     return vdotq_s32(sum, vreinterpretq_s8_s32(inputs), vreinterpretq_s8_s32(weights));
   }
 
-  static I weave_low(uint8x16_t ab, uint8x16_t cd) {
-    return vreinterpretq_s32_u16(vzip1q_u16(vreinterpretq_u16_u8(ab), vreinterpretq_u16_u8(cd)));
-  }
-  static I weave_high(uint8x16_t ab, uint8x16_t cd) {
-    return vreinterpretq_s32_u16(vzip2q_u16(vreinterpretq_u16_u8(ab), vreinterpretq_u16_u8(cd)));
+  static I weave(uint8x16_t ab, uint8x16_t cd, bool high) {
+    const auto first = vreinterpretq_u16_u8(ab), second = vreinterpretq_u16_u8(cd);
+    return vreinterpretq_s32_u16(high ? vzip2q_u16(first, second) : vzip1q_u16(first, second));
   }
 };
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -11,8 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from espdl.chips import Accumulator, Overflow
-from espdl.dl.base import LaneOverflows, LaneRule, MacFilter, Window, get_kernels, missing_native_notice
+from espdl.dl.base import LaneRule, MacFilter, Window, get_kernels, missing_native_notice
 from espdl.rounding import Rounding
+from tests.dl.base.compare import assert_same, outcome
 from tests.dl.base.draws import INT8, INT16, values
 
 if notice := missing_native_notice():
@@ -22,23 +22,6 @@ from espdl.dl.base import _native
 
 KINDS = ("full", "ends", "small", "lowest")
 CHANNELS = (1, 3, 4, 8, 15, 16, 17, 24, 31, 32, 33, 48, 63, 64, 65, 80, 96, 100, 129)
-
-
-@pytest.fixture(params=_native.isas())
-def isa(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Each instruction set of this machine in turn."""
-    before = _native.ISA
-    _native.set_isa(request.param)
-    yield request.param
-    _native.set_isa(before)
-
-
-@pytest.fixture(params=[1, 2, 3])
-def threads(request: pytest.FixtureRequest) -> Iterator[int]:
-    before = _native.threads()
-    _native.set_threads(request.param)
-    yield request.param
-    _native.set_threads(before)
 
 
 @st.composite
@@ -82,21 +65,6 @@ def drawn(draw: st.DrawFn) -> tuple[MacFilter, Window, np.ndarray]:
         lanes=lanes,
     )
     return filter, window, values(rng, (1, height, width, c), input_dtype, draw(st.sampled_from(KINDS)))
-
-
-def outcome(backend: str, filter: MacFilter, window: Window, x: np.ndarray) -> tuple[np.ndarray, LaneOverflows]:
-    extent = window.output_extent(*x.shape[1:3], filter.kernel)
-    out = np.full((1, *extent, filter.channels), 99, filter.output_dtype)
-    kernel = get_kernels(backend).conv2d(filter, window)
-    kernel(x, out)
-    return out, kernel.lane_overflows
-
-
-def assert_same(filter: MacFilter, window: Window, x: np.ndarray) -> None:
-    expected, overflows = outcome("numpy", filter, window, x)
-    result, counted = outcome("native", filter, window, x)
-    np.testing.assert_array_equal(result, expected)
-    assert counted == overflows
 
 
 @given(case=drawn())
