@@ -1,12 +1,15 @@
 // Multiply-accumulate operators as Python sees them: sizes and types are checked here.
 #include <nanobind/stl/array.h>
 #include <nanobind/stl/optional.h>
+#include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cmath>
 #include <optional>
+#include <tuple>
 
 #include "bindings.hpp"
 #include "mac.hpp"
@@ -15,11 +18,14 @@ namespace espdl {
 
 namespace {
 
+// low, high, every, wraps
+using LaneTuple = std::tuple<std::int64_t, std::int64_t, std::size_t, bool>;
+
 // A prepared operator with the sizes that its images must have.
 class PreparedMac {
  public:
   PreparedMac(Input weights, bool depthwise, std::vector<std::int64_t> bias, std::vector<std::int64_t> shift, bool half_even, bool relu,
-              bool narrow_inputs, bool narrow_outputs, std::vector<std::int32_t> low, std::vector<std::int32_t> high) {
+              bool narrow_inputs, bool narrow_outputs, std::vector<std::int32_t> low, std::vector<std::int32_t> high, const std::vector<LaneTuple>& lanes) {
     if (weights.ndim() != (depthwise ? 3u : 4u) || weights.size() == 0) refuse("weights must be [KH, KW, C, N], depthwise [KH, KW, N]");
     filter_ = {.height = weights.shape(0),
                .width = weights.shape(1),
@@ -36,6 +42,7 @@ class PreparedMac {
                .relu = relu,
                .low = std::move(low),
                .high = std::move(high),
+               .lanes = {},
                .magnitudes = {}};
     if (!with_type<std::int8_t, std::int16_t>(weights, [&](const auto* source) {
           std::copy_n(source, filter_.weights.size(), filter_.weights.begin());
@@ -52,10 +59,15 @@ class PreparedMac {
     if (!filter_.low.empty() && (depthwise || !narrow_inputs || !filter_.narrow_weights || !fits_32_bits())) {
       refuse("accumulators that saturate need an int8 convolution whose exact sums fit 32 bits");
     }
+    add_lanes(lanes);
     const MacIsa& table = mac_isa(isa);
     {
       nb::gil_scoped_release release;
-      mac_ = depthwise ? make_depthwise(filter_, table) : make_dense(filter_, table);
+      if (filter_.lanes.empty()) {
+        mac_ = depthwise ? make_depthwise(filter_, table) : make_dense(filter_, table);
+      } else {
+        mac_ = depthwise ? make_depthwise_lanes(filter_, table) : make_dense_lanes(filter_, table);
+      }
     }
     filter_.weights = {};
   }
@@ -67,6 +79,17 @@ class PreparedMac {
     return true;
   }
 
+  void add_lanes(const std::vector<LaneTuple>& lanes) {
+    if (!lanes.empty() && (lanes.size() != filter_.outputs || !filter_.low.empty())) refuse("one accumulator per output is needed");
+    for (const auto& [low, high, every, wraps] : lanes) {
+      const bool is_power = high >= 0 && (static_cast<std::uint64_t>(high) & (static_cast<std::uint64_t>(high) + 1)) == 0;
+      if (!is_power || low != -high - 1 || every == 0) refuse("an accumulator has the ends of an integer type and takes a product at least");
+      filter_.lanes.push_back({low, high, every, wraps});
+    }
+  }
+
+  // Outputs whose sums are counted where they leave their accumulator; 0 where none can.
+  std::size_t counted() const { return std::max(filter_.low.size(), filter_.lanes.size()); }
   const Filter& filter() const { return filter_; }
   const Mac& mac() const { return *mac_; }
 
@@ -81,7 +104,7 @@ class BoundMac : public Step {
   // window: strides, dilations (vertical, horizontal), pads (top, left). image, result: height and width.
   BoundMac(const PreparedMac& prepared, Input x, Output out, std::array<std::size_t, 6> window, std::array<std::size_t, 2> image,
            std::array<std::size_t, 2> result, std::optional<Input> table)
-      : x_(std::move(x)), out_(std::move(out)), table_(std::move(table)), differing_(prepared.filter().low.size()) {
+      : x_(std::move(x)), out_(std::move(out)), table_(std::move(table)), differing_(prepared.counted()) {
     const Filter& f = prepared.filter();
     if (x_.dtype() != (f.narrow_inputs ? nb::dtype<std::int8_t>() : nb::dtype<std::int16_t>()) ||
         out_.dtype() != (f.narrow_outputs ? nb::dtype<std::int8_t>() : nb::dtype<std::int16_t>())) {
@@ -125,9 +148,10 @@ double dots(std::size_t rounds) {
 void register_conv(nb::module_& m) {
   nb::class_<PreparedMac>(m, "Mac")
       .def(nb::init<Input, bool, std::vector<std::int64_t>, std::vector<std::int64_t>, bool, bool, bool, bool,
-                    std::vector<std::int32_t>, std::vector<std::int32_t>>(),
+                    std::vector<std::int32_t>, std::vector<std::int32_t>, const std::vector<LaneTuple>&>(),
            nb::arg("weights").noconvert(), nb::arg("depthwise"), nb::arg("bias"), nb::arg("shift"), nb::arg("half_even"), nb::arg("relu"),
-           nb::arg("narrow_inputs"), nb::arg("narrow_outputs"), nb::arg("low"), nb::arg("high"));
+           nb::arg("narrow_inputs"), nb::arg("narrow_outputs"), nb::arg("low"), nb::arg("high"),
+           nb::arg("lanes"));
   nb::class_<BoundMac, Step>(m, "MacStep")
       .def(nb::init<const PreparedMac&, Input, Output, std::array<std::size_t, 6>, std::array<std::size_t, 2>, std::array<std::size_t, 2>,
                     std::optional<Input>>(),

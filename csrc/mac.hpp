@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <span>
 #include <vector>
@@ -15,6 +16,15 @@
 
 namespace espdl {
 
+// The accumulator of an output (runtime spec 3.2): takes `every` products of a tap at a time and keeps within its ends, or wraps.
+struct Lane {
+  std::int64_t low, high;
+  std::size_t every;
+  bool wraps;
+  // Whether it is nothing but the 64 bits of an exact sum.
+  bool is_plain() const { return wraps && high == std::numeric_limits<std::int64_t>::max(); }
+};
+
 // A filter and what turns its sums into outputs, as Python has it.
 struct Filter {
   std::size_t height, width, channels, outputs;  // a depthwise filter has as many outputs as channels
@@ -25,6 +35,7 @@ struct Filter {
   std::vector<std::int64_t> bias, shift;         // one per output
   bool half_even, relu;
   std::vector<std::int32_t> low, high;           // of each output's saturating accumulator; empty where no sum can leave one
+  std::vector<Lane> lanes;                       // instead of those: of each output, whatever it is; empty where no sum can leave one
   std::vector<std::int64_t> magnitudes;          // of each output: sum of the magnitudes of its weights
 
   void add_up_magnitudes();
@@ -75,8 +86,12 @@ class Mac {
                                      std::atomic<std::uint32_t>* differing) const = 0;
 };
 
+// Without regard to `lanes`.
 std::unique_ptr<Mac> make_dense(const Filter& filter, const MacIsa& isa);
 std::unique_ptr<Mac> make_depthwise(const Filter& filter, const MacIsa& isa);
+// With them: the same, and then again in the chip's order whatever may have left its accumulator.
+std::unique_ptr<Mac> make_dense_lanes(const Filter& filter, const MacIsa& isa);
+std::unique_ptr<Mac> make_depthwise_lanes(const Filter& filter, const MacIsa& isa);
 
 // Multiply-accumulates that take about a nanosecond, to decide whether other threads are worth waking.
 inline constexpr double kMacsPerNanosecond = 150;

@@ -5,6 +5,7 @@ struct Narrow : Dot {
   using I = __m256i;
   static constexpr int lanes = 8;
   static constexpr int byte_zero = 128;
+  static constexpr std::size_t vector_bytes = 32;
   static constexpr bool has_flip = false;
   static constexpr bool has_guard = false;
 

@@ -5,6 +5,7 @@ struct Wide {
   using I = __m512i;
   static constexpr int lanes = 16;
   static constexpr int byte_zero = 128;
+  static constexpr std::size_t vector_bytes = 64;
   static constexpr bool has_flip = true;
   static constexpr bool has_guard = vnni;
 

@@ -8,6 +8,7 @@ namespace {
 struct Plain {
   static constexpr int lanes = 8;
   static constexpr int byte_zero = 128;
+  static constexpr std::size_t vector_bytes = 16;
   static constexpr bool has_flip = false;
   static constexpr bool has_guard = false;
   struct I {

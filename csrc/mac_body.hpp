@@ -277,6 +277,7 @@ void depthwise_sums(const DepthwiseSums& d) {
 }
 
 #include "guard_body.hpp"
+#include "lanes_body.hpp"
 
 inline void accumulate(const std::int32_t* sums, std::size_t size, int left_shift, bool is_first, std::int64_t* total) {
   if (is_first) {
@@ -338,6 +339,10 @@ constexpr MacIsa common_functions(Isa isa) {
   table.depthwise_sums16 = &depthwise_sums<std::int16_t, std::int32_t, std::int32_t>;
   table.depthwise_sums16_wide = &depthwise_sums<std::int16_t, std::int32_t, std::int64_t>;
   table.guard = &guard_any<V>;
+  table.walk_depthwise32 = &walk_depthwise<std::int32_t, V::vector_bytes>;
+  table.walk_depthwise64 = &walk_depthwise<std::int64_t, V::vector_bytes>;
+  table.walk_dense32 = &walk_dense<std::int32_t, V::vector_bytes>;
+  table.walk_dense64 = &walk_dense<std::int64_t, V::vector_bytes>;
   table.accumulate = &accumulate;
   table.dots = &dots<V, false, 12>;
   table.flip = &flip_bytes<V>;

@@ -9,6 +9,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 
 #include "isa.hpp"
 
@@ -99,7 +100,7 @@ struct DepthwiseWords {
   std::size_t pairs;                 // of taps
   std::size_t channels, columns, stride;
   const std::uint8_t* weights;       // [blocks][pairs][planes][2][lanes] groups of the pair's two weights
-  Finish finish;                     // one, pair: [blocks][2][lanes]; pair: offset of the first plane, below 256, shift and mask less 8 bits
+  Finish finish;                     // one, pair: [blocks][2][lanes]; pair: an offset below 256, shift and mask without 8 bits
   const std::int32_t* second_offset; // pair: what the second plane's sums start with
   WideFinish wide;
   void* out;
@@ -140,6 +141,41 @@ struct GuardedRows {
   std::atomic<std::uint32_t>* differing;      // [outputs], counts those that were
 };
 
+// Sums added up one product after the other in the chip's order, in accumulators of any kind (runtime spec 3.2), kStrip outputs at a time.
+// Int has room for every value on the way, except that of saturating accumulators of 64 bits.
+inline constexpr std::size_t kStrip = 16;
+template <typename Int>
+struct LaneStrip {
+  const std::int32_t* weights;                // [products][kStrip]
+  const Int *bias, *start;                    // [kStrip] each; start: the bias as the accumulator holds it
+  const Int *low, *high;                      // of saturating accumulators; any far ones for others
+  const Int* saturates;                       // not 0 where the accumulator does
+  const int* wrap_shift;                      // bits of an Int above the accumulator, where it wraps; null: nowhere any
+  bool is_widest;                             // low and high are those of Int
+};
+template <typename Int>
+struct DepthwiseWalk {
+  LaneStrip<Int> strip;
+  const std::int32_t* inputs;                 // [kernel_height] rows of [columns under the outputs][kStrip], with their borders
+  std::size_t row_stride;                     // from one row to the next
+  std::size_t columns, kernel_height, kernel_width, stride, dilation;
+  Int* sums;                                  // [columns][kStrip], with bias
+  std::uint32_t* counts;                      // [kStrip] grows by the number of sums that are not the exact ones
+};
+template <typename Int>
+struct DenseWalk {
+  LaneStrip<Int> strip;
+  const std::uint8_t* inputs;                 // as for tiles of words
+  std::size_t input_stride;
+  const std::uint32_t* positions;             // [count] whose sums are wanted
+  std::size_t count, taps, channels;          // taps: of the filter, each of so many products
+  const std::size_t* every;                   // [kinds] products of a tap that are added exactly before they are added to the accumulator
+  std::size_t kinds;
+  const Int* kind;                            // [kStrip] which of them the output has
+  Int* sums;                                  // [count][kStrip], with bias
+  std::uint32_t* counts;
+};
+
 struct MacIsa {
   Isa isa;
   int lanes;                     // int32 of a vector
@@ -161,6 +197,10 @@ struct MacIsa {
   void (*depthwise_sums16)(const DepthwiseSums&);     // int16 inputs, int32 sums
   void (*depthwise_sums16_wide)(const DepthwiseSums&);  // int16 inputs, int64 sums
   void (*guard)(const GuardedRows&);
+  void (*walk_depthwise32)(const DepthwiseWalk<std::int32_t>&);
+  void (*walk_depthwise64)(const DepthwiseWalk<std::int64_t>&);
+  void (*walk_dense32)(const DenseWalk<std::int32_t>&);
+  void (*walk_dense64)(const DenseWalk<std::int64_t>&);
   // total[i] = sums[i] * 2**left_shift where it is the first, else that added to it.
   void (*accumulate)(const std::int32_t* sums, std::size_t size, int left_shift, bool is_first, std::int64_t* total);
   // Multiply-accumulates of one instruction after another on registers, as many as it returns: what the CPU can do at most.

@@ -5,6 +5,7 @@ struct NeonVector {
   using I = int32x4_t;
   static constexpr int lanes = 4;
   static constexpr int byte_zero = 0;
+  static constexpr std::size_t vector_bytes = 16;
   static constexpr bool has_flip = false;
   static constexpr bool has_guard = false;
   static constexpr bool has_many_registers = true;

@@ -40,6 +40,7 @@ class Mac:
         narrow_outputs: bool,
         low: Sequence[int],
         high: Sequence[int],
+        lanes: Sequence[tuple[int, int, int, bool]],
     ) -> None: ...
 
 class MacStep(Step):

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from espdl.dl.base import _native
 from espdl.dl.base.kernels import MacFilter, MacKernel, ProductKernel, Window
-from espdl.dl.base.native_mac import NativeLinear, make_mac
+from espdl.dl.base.native_mac import NativeLinear, NativeMac
 from espdl.dl.base.native_product import NativeProduct
 from espdl.dl.base.native_steps import NativeSteps
 from espdl.dl.base.products import Product
@@ -21,7 +21,7 @@ class NativeKernels(NativeSteps):
     name = "native"
 
     def conv2d(self, filter: MacFilter, window: Window) -> MacKernel:
-        return make_mac(filter, window)
+        return NativeMac(filter, window)
 
     def linear(self, filter: MacFilter) -> MacKernel:
         return NativeLinear(filter)

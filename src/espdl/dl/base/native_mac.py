@@ -7,12 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from espdl.chips import Overflow
+from espdl.chips import Accumulator, Overflow
 from espdl.dl.base import _native
-from espdl.dl.base.epilogue import Epilogue
-from espdl.dl.base.kernels import LaneOverflows, LaneRule, MacFilter, MacKernel, Step, Window
+from espdl.dl.base.kernels import LaneOverflows, LaneRule, MacFilter, Step, Window
 from espdl.dl.base.lanes import lane_limits, unproved, weight_sums
-from espdl.dl.base.numpy_mac import NumpyMac
 from espdl.dl.base.patches import check_padding
 from espdl.dl.base.steps import InTurn
 from espdl.errors import EspdlError
@@ -21,30 +19,9 @@ from espdl.rounding import Rounding
 _INT8 = np.dtype(np.int8)
 
 
-def native_epilogue(filter: MacFilter, sum_bound: NDArray[np.float64], dtype: np.dtype) -> Epilogue:
-    """Bias, shift, Relu and saturation in one pass over the sums."""
-    return _native.Requantizer(
-        [] if filter.bias is None else filter.bias.tolist(),
-        filter.shift.tolist(),
-        filter.channels,
-        filter.rounding is Rounding.HALF_EVEN,
-        filter.relu,
-        float(sum_bound.max(initial=0.0)),
-    )
-
-
-def make_mac(filter: MacFilter, window: Window) -> MacKernel:
-    """The operator in C++, except where a sum may leave an accumulator of the chip."""
-    doubtful = unproved(filter)
-    if not doubtful:
-        return NativeMac(filter, window)
-    if _can_guard(filter, doubtful):
-        return NativeMac(filter, window, doubtful)
-    return NumpyMac(filter, window, native_epilogue)
-
-
 def _can_guard(filter: MacFilter, doubtful: Sequence[LaneRule]) -> bool:
-    """Whether the C++ kernel has these accumulators: saturating after each product of two int8 values, exact sums of 32 bits."""
+    """Whether these are the accumulators of the guard, which is fastest: they saturate after each product of two int8 values, and exact
+    sums fit 32 bits."""
     if filter.depthwise or filter.input_dtype != _INT8 or filter.weights.dtype != _INT8:
         return False
     bias = 0.0 if filter.bias is None else np.abs(filter.bias.astype(np.float64))
@@ -54,17 +31,31 @@ def _can_guard(filter: MacFilter, doubtful: Sequence[LaneRule]) -> bool:
     )
 
 
-class NativeMac:
-    """A convolution; see :class:`espdl.dl.base.MacKernel`. ``doubtful``: accumulators that some sum may leave."""
+def _lanes(filter: MacFilter, doubtful: Sequence[LaneRule]) -> list[tuple[int, int, int, bool]]:
+    """Low, high, products taken at a time and whether it wraps, of the accumulator of each output; empty where none is doubtful."""
+    if not doubtful:
+        return []
+    plain = Accumulator(64, Overflow.WRAP)
+    accumulators = [plain] * filter.channels
+    for rule in doubtful:
+        accumulators[rule.start : rule.stop] = [rule.accumulator] * (rule.stop - rule.start)
+    return [(*lane_limits(a), a.every, a.overflow is Overflow.WRAP) for a in accumulators]
 
-    def __init__(self, filter: MacFilter, window: Window, doubtful: Sequence[LaneRule] = ()) -> None:
+
+class NativeMac:
+    """A convolution; see :class:`espdl.dl.base.MacKernel`."""
+
+    def __init__(self, filter: MacFilter, window: Window) -> None:
         self.filter = filter
         self.window = window
         self._last: _native.MacStep | None = None
-        limits = np.empty((2, filter.channels if doubtful else 0), np.int64)
+        doubtful = unproved(filter)
+        is_guarded = bool(doubtful) and _can_guard(filter, doubtful)
+        limits = np.empty((2, filter.channels if is_guarded else 0), np.int64)
         limits[0], limits[1] = -(2**31), 2**31 - 1
-        for rule in doubtful:
+        for rule in doubtful if is_guarded else ():
             limits[:, rule.start : rule.stop] = np.array(lane_limits(rule.accumulator))[:, None]
+        low, high = limits.tolist()
         self.mac = _native.Mac(
             np.ascontiguousarray(filter.weights),
             filter.depthwise,
@@ -74,7 +65,9 @@ class NativeMac:
             filter.relu,
             filter.input_dtype == _INT8,
             filter.output_dtype == _INT8,
-            *limits.tolist(),
+            low,
+            high,
+            [] if is_guarded else _lanes(filter, doubtful),
         )
 
     @property
@@ -117,8 +110,8 @@ class NativeLinear:
     """A linear operator: rows as the pixels of an image of one line under a 1 x 1 filter."""
 
     def __init__(self, filter: MacFilter) -> None:
-        self._mac = make_mac(filter, Window())
-        self.table_step = None if self._mac.table_step is None else self._with_table
+        self._mac = NativeMac(filter, Window())
+        self.table_step = self._with_table
 
     @property
     def lane_overflows(self) -> LaneOverflows:
@@ -128,7 +121,6 @@ class NativeLinear:
         return self._mac.step(x.reshape(1, -1, x.shape[-1]), out)
 
     def _with_table(self, x: NDArray, out: NDArray, table: NDArray[np.int8]) -> Step:
-        assert self._mac.table_step is not None
         return self._mac.table_step(x.reshape(1, -1, x.shape[-1]), out, table)
 
     def __call__(self, x: NDArray, out: NDArray) -> None:

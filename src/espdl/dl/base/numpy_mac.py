@@ -6,7 +6,6 @@ additions, below 2**53 the float64 one is; beyond that 64-bit integers are used.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -17,12 +16,9 @@ from espdl.dl.base.kernels import LaneOverflows, MacFilter, Step, Window
 from espdl.dl.base.lanes import Escape, LaneGuard, weight_sums
 from espdl.dl.base.patches import padded, patches, tiles
 
-EpilogueFactory = Callable[[MacFilter, NDArray[np.float64], np.dtype], Epilogue]
-"""Makes the epilogue for a filter, the bound of its sums per channel, and the type the sums come in."""
 
-
-def numpy_epilogue(filter: MacFilter, sum_bound: NDArray[np.float64], dtype: np.dtype) -> Epilogue:
-    """The float epilogue where it is exact for sums of ``dtype``, else the integer one."""
+def fastest_epilogue(filter: MacFilter, sum_bound: NDArray[np.float64], dtype: np.dtype) -> Epilogue:
+    """The float epilogue where it is exact for sums of ``dtype``, bounded per channel, else the integer one."""
     if dtype.kind == "f":
         epilogue = FloatEpilogue(filter, sum_bound, dtype)
         if epilogue.is_exact:
@@ -45,13 +41,13 @@ class NumpyMac:
 
     table_step = None
 
-    def __init__(self, filter: MacFilter, window: Window, epilogue: EpilogueFactory = numpy_epilogue) -> None:
+    def __init__(self, filter: MacFilter, window: Window) -> None:
         self.filter = filter
         self.window = window
         bound = weight_sums(filter) * -float(np.iinfo(filter.input_dtype).min)
         self.dtype = exact_type(float(bound.max(initial=0.0)))
         self.weights = self._prepared(filter.weights.astype(self.dtype))
-        self.epilogue = epilogue(filter, bound, self.dtype)
+        self.epilogue = fastest_epilogue(filter, bound, self.dtype)
         guards = (LaneGuard(filter, rule, self.dtype) for rule in filter.lanes)
         self.guards = [guard for guard in guards if guard.channels.size]
         self.lane_overflows = LaneOverflows()
@@ -128,8 +124,8 @@ class NumpyLinear:
 
     table_step = None
 
-    def __init__(self, filter: MacFilter, epilogue: EpilogueFactory = numpy_epilogue) -> None:
-        self._mac = NumpyMac(filter, Window(), epilogue)
+    def __init__(self, filter: MacFilter) -> None:
+        self._mac = NumpyMac(filter, Window())
 
         self.lane_overflows = LaneOverflows()
 
