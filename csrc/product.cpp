@@ -101,6 +101,7 @@ class ProductStep : public Step {
     const std::size_t group_taps = bytes_ ? 4 : 2;
     shape_.depth = p.depth;
     shape_.vector_lanes = static_cast<std::size_t>(isa_.lanes);
+    shape_.is_apart = bytes_ ? isa_.bytes_apart : isa_.words_apart;
     shape_.groups = divide_up(p.depth, group_taps);
     shape_.planes = p.narrow_left || p.narrow_right || fits ? 1 : 2;
     const std::int64_t heaviest = shape_.planes == 2 ? 128 : largest(p.narrow_right);  // both planes of a weight are at most 128
@@ -177,11 +178,11 @@ class ProductStep : public Step {
     pack_panel(shape_, p.order, panel, matrix, p.narrow_right, bytes_, target);
     if (watch_.is_needed()) watch_.add_up(matrix, panel.first, panel.first + panel.channels, &magnitudes_[slot * p.columns]);
     if (!bytes_) return;
-    // bytes count 128 too much: what a row of zeros comes to is what every row holds beside its products
+    // bytes count byte_zero too much: what a row of zeros comes to is what every row holds beside its products
     const std::size_t count = shape_.lanes_of(panel);
     auto* inputs = reinterpret_cast<std::uint8_t*>(scratch(panel_bytes(1) + count * sizeof(std::int32_t)));
     auto* sums = reinterpret_cast<std::int32_t*>(inputs + panel_bytes(1));
-    std::memset(inputs, 128, panel_bytes(1));
+    std::memset(inputs, isa_.byte_zero, panel_bytes(1));
     const Finish none{zeros_.data(), nullptr, nullptr, 0};
     run_tiles(isa_, tiles(Store::sums), panel.vectors, {inputs, stride(), target, shape_.groups, none, sums, count, 0, count}, 1, 4);
     std::int32_t* offset = &offsets_[slot * lanes() + panel.lane];

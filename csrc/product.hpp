@@ -48,6 +48,7 @@ struct PackedShape {
   std::vector<ChannelPanel> panels;
   std::vector<std::size_t> channel;  // of every lane, kNoChannel where it has none
   std::size_t plane_bytes;
+  bool is_apart;                     // MacIsa::bytes_apart or words_apart
 
   static constexpr std::size_t kNoChannel = ~std::size_t{0};
   std::size_t panel_at(const ChannelPanel& panel) const { return panel.lane * groups * 4; }

@@ -61,11 +61,29 @@ void pack_words(const In* source, std::size_t step, std::size_t depth, std::uint
   }
 }
 
+// Brings the first two bytes of all groups of each vector in front of the last two.
+void separate(std::uint8_t* vectors, std::size_t bytes, std::size_t lanes) {
+  std::uint8_t vector[64];
+  for (std::size_t at = 0; at < bytes; at += 4 * lanes) {
+    std::memcpy(vector, vectors + at, 4 * lanes);
+    for (std::size_t lane = 0; lane < lanes; ++lane) {
+      std::memcpy(vectors + at + 2 * lane, vector + 4 * lane, 2);
+      std::memcpy(vectors + at + 2 * lanes + 2 * lane, vector + 4 * lane + 2, 2);
+    }
+  }
+}
+
 }  // namespace
 
 void pack_panel(const PackedShape& shape, const std::vector<Column>& order, const ChannelPanel& panel, const void* matrix, bool narrow,
                 bool bytes, std::uint8_t* target) {
   const std::size_t lanes = shape.lanes_of(panel), stride = 4 * lanes, depth = shape.depth;
+  std::uint8_t* const start = target;
+  const auto plane_at = [&](int plane) { return start + static_cast<std::size_t>(plane) * shape.plane_bytes; };
+  if (shape.is_apart) {
+    // what was separated before lies elsewhere
+    for (int plane = 0; plane < shape.planes; ++plane) std::memset(plane_at(plane), 0, shape.groups * stride);
+  }
   for (std::size_t lane = 0; lane < lanes; ++lane, target += 4) {
     const std::size_t* channel = &shape.channel[panel.lane + lane];
     if (*channel == PackedShape::kNoChannel) continue;
@@ -92,6 +110,10 @@ void pack_panel(const PackedShape& shape, const std::vector<Column>& order, cons
       (shape.planes == 1 ? pack_words<std::int16_t, 1> : pack_words<std::int16_t, 2>)(source, column.step, depth, target, stride,
                                                                                        shape.plane_bytes);
     }
+  }
+  if (!shape.is_apart) return;
+  for (int plane = 0; plane < shape.planes; ++plane) {
+    separate(plane_at(plane), shape.groups * stride, shape.vector_lanes);
   }
 }
 
