@@ -22,7 +22,7 @@ struct DepthwiseBlock {
   using I = typename V::I;
   static constexpr std::size_t kVector = V::lanes * 4, kColumn = 4 * kVector;
 
-  const DepthwiseRow& d;
+  const DepthwiseRow d;  // its own: no output that is stored can be part of it
   std::size_t start;
   const std::uint8_t* weights;
   alignas(64) std::uint8_t kept[kKeptBytes];  // [columns][row groups][4] vectors
@@ -124,7 +124,8 @@ struct DepthwiseBlock {
 template <class V, int stride>
 void depthwise_three(const DepthwiseRow& d, std::size_t start) {
   using I = typename V::I;
-  const std::size_t c = d.channels;
+  const std::size_t c = d.channels, columns = d.columns;
+  const std::uint8_t* const rows[4] = {d.rows[0], d.rows[1], d.rows[2], d.rows[3]};
   const DepthwiseBlock<V> block(d, start);
   I offset[4], first[4], second[4], third[4];
 #pragma GCC unroll 4
@@ -135,12 +136,12 @@ void depthwise_three(const DepthwiseRow& d, std::size_t start) {
       sums[v] = V::dot_bytes(sums[v], column[v], V::load(block.weights + kx * block.kColumn + v * block.kVector));
     }
   };
-  interleave<V>(d.rows, start, first);
-  if constexpr (stride == 1) interleave<V>(d.rows, start + c, second);
-  for (std::size_t ox = 0; ox < d.columns; ++ox) {
+  interleave<V>(rows, start, first);
+  if constexpr (stride == 1) interleave<V>(rows, start + c, second);
+  for (std::size_t ox = 0; ox < columns; ++ox) {
     I sums[4] = {offset[0], offset[1], offset[2], offset[3]};
-    if constexpr (stride == 2) interleave<V>(d.rows, start + (2 * ox + 1) * c, second);
-    interleave<V>(d.rows, start + (stride * ox + 2) * c, third);
+    if constexpr (stride == 2) interleave<V>(rows, start + (2 * ox + 1) * c, second);
+    interleave<V>(rows, start + (stride * ox + 2) * c, third);
     dot(sums, first, 0);
     dot(sums, second, 1);
     dot(sums, third, 2);

@@ -13,7 +13,7 @@ namespace espdl {
 namespace {
 
 using Size = std::size_t;
-using Lane = std::tuple<Size, Size, std::int64_t, std::int64_t, Size, bool>;
+using LaneRow = std::tuple<Size, Size, std::int64_t, std::int64_t, Size, bool>;
 
 bool is_narrow(const nb::dlpack::dtype& type) {
   if (type == nb::dtype<std::int8_t>()) return true;
@@ -27,7 +27,7 @@ class BoundProduct : public Step {
   // size: rows, depth, columns. order: start and step of each column. shift: one per column. lanes: see ColumnLane.
   BoundProduct(Input a, Input b, Output out, std::tuple<Size, Size, Size> size, std::vector<std::pair<Size, Size>> pairs,
                const std::vector<std::pair<Size, Size>>& order, std::vector<std::int64_t> shift, bool half_even, bool relu,
-               const std::vector<Lane>& lanes)
+               const std::vector<LaneRow>& lanes)
       : a_(std::move(a)), b_(std::move(b)), out_(std::move(out)) {
     const auto [rows, depth, columns] = size;
     if (rows == 0 || depth == 0 || columns == 0 || pairs.empty()) refuse("a product of nothing");
@@ -72,7 +72,7 @@ class BoundProduct : public Step {
 void register_product(nb::module_& m) {
   nb::class_<BoundProduct, Step>(m, "ProductStep")
       .def(nb::init<Input, Input, Output, std::tuple<Size, Size, Size>, std::vector<std::pair<Size, Size>>,
-                    const std::vector<std::pair<Size, Size>>&, std::vector<std::int64_t>, bool, bool, const std::vector<Lane>&>(),
+                    const std::vector<std::pair<Size, Size>>&, std::vector<std::int64_t>, bool, bool, const std::vector<LaneRow>&>(),
            nb::arg("a").noconvert(), nb::arg("b").noconvert(), nb::arg("out").noconvert(), nb::arg("size"), nb::arg("pairs"), nb::arg("order"),
            nb::arg("shift"), nb::arg("half_even"), nb::arg("relu"), nb::arg("lanes"))
       .def("overflows", &BoundProduct::overflows);
