@@ -232,7 +232,7 @@ class DenseStep : public Step {
       return;
     }
     // at least four pieces for each thread, of rows first, then of channels too
-    const std::size_t wanted = 4 * threads;
+    const std::size_t wanted = 6 * threads;
     std::size_t rows = rows_;
     if (divide_up(positions_, rows) < wanted) {
       rows = std::clamp(round_up(divide_up(positions_, wanted), kBlockRows), std::min(kBlockRows, rows_), rows_);
@@ -285,10 +285,15 @@ class DenseStep : public Step {
     auto* sums = reinterpret_cast<std::int32_t*>(inputs + panel_bytes(count));
     plan.gather()(geometry_, x_, first, count, inputs, stride_);
     const Part& part = plan.parts.front();
-    for (const Panel& panel : part.panels) multiply(part, panel, inputs, count, sums + panel.first, plan.outputs, 4);
+    // where most blocks of sums had to be found in the chip's order just now, the exact ones are not computed before
+    const bool crowded = plan.guard != nullptr && crowded_.load(std::memory_order_relaxed);
+    if (!crowded) {
+      for (const Panel& panel : part.panels) multiply(part, panel, inputs, count, sums + panel.first, plan.outputs, 4);
+    }
     if (plan.guard != nullptr) {
       auto* norms = reinterpret_cast<float*>(inputs + panel_bytes(count) + sum_bytes);
-      plan.isa->guard({&plan.guard->guard(), inputs, stride_, count, plan.bytes, norms, sums, differing_});
+      const std::size_t doubtful = plan.isa->guard({&plan.guard->guard(), inputs, stride_, count, plan.bytes, norms, sums, differing_, !crowded});
+      crowded_.store(2 * doubtful > count * divide_up(plan.outputs, kGuardBlock), std::memory_order_relaxed);
     }
     if (plan.narrow_outputs) {
       plan.requantizers.front().run(sums, reinterpret_cast<std::int8_t*>(output(first)), count);
@@ -363,6 +368,7 @@ class DenseStep : public Step {
   const std::int8_t* table_;
   std::atomic<std::uint32_t>* differing_;
   std::size_t positions_, stride_, rows_;
+  mutable std::atomic<bool> crowded_{false};
   double nanoseconds_;
 };
 

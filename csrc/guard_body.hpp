@@ -74,19 +74,29 @@ inline unsigned add_where_safe(GuardLanes& values, const GuardLanes& sums, std::
   return unsafe;
 }
 
+// Whether the exact sums of one position and block tell that some partial sum may have left its accumulator.
+template <class V>
+inline bool is_doubtful(const GuardedRows& r, float norm, std::size_t row, std::size_t first) {
+  const Guard& g = *r.guard;
+  if (norm * g.largest_norm <= g.room) return false;
+  return may_leave<V>(g.bias + first, r.sums + row * g.outputs + first, g.norm + first, norm, g.twice_low + first, g.twice_high + first);
+}
+
 // Adds the products of some positions up in order, for the outputs of one block: stretch by stretch where that is safe, else one by one.
+// Returns how many of the positions are doubtful; `whole` has their norms.
 template <class V, bool bytes>
-void walk_block(const GuardedRows& r, std::size_t block, const std::size_t* rows, std::size_t count) {
+std::size_t walk_block(const GuardedRows& r, std::size_t block, const std::size_t* rows, std::size_t count, const float* whole) {
   const Guard& g = *r.guard;
   const std::size_t first = block * kGuardBlock;
   const std::uint8_t* inputs[kGuardRows];
-  alignas(64) GuardLanes values, some;
+  alignas(64) GuardLanes values, some, exact;
   alignas(64) std::int32_t low[kGuardBlock], high[kGuardBlock], bias[kGuardBlock], start_value[kGuardBlock];
   __builtin_memcpy(low, g.low + first, sizeof low);
   __builtin_memcpy(high, g.high + first, sizeof high);
   __builtin_memcpy(bias, g.bias + first, sizeof bias);
   for (std::size_t i = 0; i < kGuardBlock; ++i) start_value[i] = bias[i] < low[i] ? low[i] : bias[i] > high[i] ? high[i] : bias[i];
   for (std::size_t row = 0; row < count; ++row) __builtin_memcpy(values[row], start_value, sizeof start_value);
+  if (!r.has_sums) __builtin_memset(exact, 0, sizeof exact);
   for (std::size_t i = 0; i < kGuardRows; ++i) inputs[i] = r.inputs + rows[i < count ? i : 0] * r.input_stride;
   const std::int8_t* weights = g.weights + block * ((g.taps + 3) / 4) * (kGuardBlock * 4);
   for (std::size_t stretch = 0; stretch < g.stretches; ++stretch) {
@@ -96,6 +106,9 @@ void walk_block(const GuardedRows& r, std::size_t block, const std::size_t* rows
       V::stretch_sums(inputs, count, weights, g.stretch_correction + entry, start, end, some);
     } else {
       stretch_sums<V, bytes>(inputs, count, weights, start, end, some);
+    }
+    for (std::size_t row = 0; !r.has_sums && row < count; ++row) {
+      for (std::size_t i = 0; i < kGuardBlock; ++i) exact[row][i] += some[row][i];
     }
     float norms[kGuardRows];
     for (std::size_t row = 0; row < count; ++row) norms[row] = r.norms[rows[row] * g.stretches + stretch];
@@ -109,13 +122,16 @@ void walk_block(const GuardedRows& r, std::size_t block, const std::size_t* rows
       }
     }
   }
+  std::size_t doubtful = 0;
   for (std::size_t row = 0; row < count; ++row) {
     std::int32_t* sums = r.sums + rows[row] * g.outputs + first;
+    if (!r.has_sums) __builtin_memcpy(sums, exact[row], (g.outputs - first < kGuardBlock ? g.outputs - first : kGuardBlock) * sizeof(std::int32_t));
+    doubtful += r.has_sums || is_doubtful<V>(r, whole[rows[row]], rows[row], first);
     // unsigned: what lies behind the last output is anything
-    alignas(64) std::uint32_t exact[kGuardBlock], differences[kGuardBlock];
-    __builtin_memcpy(exact, sums, sizeof exact);
+    alignas(64) std::uint32_t before[kGuardBlock], differences[kGuardBlock];
+    __builtin_memcpy(before, sums, sizeof before);
     for (std::size_t i = 0; i < kGuardBlock; ++i) {
-      differences[i] = exact[i] + static_cast<std::uint32_t>(bias[i]) - static_cast<std::uint32_t>(values[row][i]);
+      differences[i] = before[i] + static_cast<std::uint32_t>(bias[i]) - static_cast<std::uint32_t>(values[row][i]);
     }
     std::uint32_t any = 0;
     for (std::size_t i = 0; i < kGuardBlock; ++i) any |= differences[i];
@@ -125,6 +141,7 @@ void walk_block(const GuardedRows& r, std::size_t block, const std::size_t* rows
       sums[i] = values[row][i] - bias[i];
     }
   }
+  return doubtful;
 }
 
 // Norms of the stretches of a position, with a little more than rounding takes; returns that of all.
@@ -149,33 +166,29 @@ inline float find_norms(const std::uint8_t* inputs, const Guard& g, float* norms
 }
 
 template <class V, bool bytes>
-void guard_rows(const GuardedRows& r) {
+std::size_t guard_rows(const GuardedRows& r) {
   const Guard& g = *r.guard;
+  std::size_t doubtful = 0;
   float* whole = r.norms + r.rows * g.stretches;  // of all taps
   float largest = 0;
   for (std::size_t row = 0; row < r.rows; ++row) {
     whole[row] = find_norms<V, bytes>(r.inputs + row * r.input_stride, g, r.norms + row * g.stretches);
     largest = whole[row] > largest ? whole[row] : largest;
   }
-  if (largest * g.largest_norm <= g.room) return;
+  if (r.has_sums && largest * g.largest_norm <= g.room) return 0;
   for (std::size_t block = 0, first = 0; first < g.outputs; ++block, first += kGuardBlock) {
     std::size_t rows[kGuardRows], count = 0;
     for (std::size_t row = 0; row < r.rows; ++row) {
-      if (whole[row] * g.largest_norm <= g.room) continue;
-      const std::int32_t* some = r.sums + row * g.outputs + first;
-      if (!may_leave<V>(g.bias + first, some, g.norm + first, whole[row], g.twice_low + first, g.twice_high + first)) continue;
+      if (r.has_sums && !is_doubtful<V>(r, whole[row], row, first)) continue;
       rows[count++] = row;
-      if (count == kGuardRows) walk_block<V, bytes>(r, block, rows, count), count = 0;
+      if (count == kGuardRows) doubtful += walk_block<V, bytes>(r, block, rows, count, whole), count = 0;
     }
-    if (count > 0) walk_block<V, bytes>(r, block, rows, count);
+    if (count > 0) doubtful += walk_block<V, bytes>(r, block, rows, count, whole);
   }
+  return doubtful;
 }
 
 template <class V>
-void guard_any(const GuardedRows& r) {
-  if (r.bytes) {
-    guard_rows<V, true>(r);
-  } else {
-    guard_rows<V, false>(r);
-  }
+std::size_t guard_any(const GuardedRows& r) {
+  return r.bytes ? guard_rows<V, true>(r) : guard_rows<V, false>(r);
 }

@@ -119,7 +119,7 @@ struct DepthwiseSums {
 // Accumulators that saturate at every step (runtime spec 3.2). The arrays have one entry per output, rounded up to whole blocks of
 // kGuardBlock; outputs that cannot leave their accumulator have limits that nothing reaches.
 inline constexpr std::size_t kGuardBlock = 16;
-inline constexpr std::size_t kStretch = 128;   // products that are proved safe together
+inline constexpr std::size_t kStretch = 192;   // products that are proved safe together
 inline constexpr std::size_t kGuardRows = 8; // positions that are added up together
 struct Guard {
   std::size_t taps, outputs, stretches;
@@ -139,6 +139,7 @@ struct GuardedRows {
   float* norms;                               // [rows][stretches + 1], scratch
   std::int32_t* sums;                         // [rows][outputs], without bias, readable to a whole block; those that left are replaced
   std::atomic<std::uint32_t>* differing;      // [outputs], counts those that were
+  bool has_sums;                              // whether they are there yet; else all are found in the chip's order
 };
 
 // Sums added up one product after the other in the chip's order, in accumulators of any kind (runtime spec 3.2), kStrip outputs at a time.
@@ -196,7 +197,7 @@ struct MacIsa {
   void (*depthwise_sums8)(const DepthwiseSums&);      // int8 inputs, int32 sums
   void (*depthwise_sums16)(const DepthwiseSums&);     // int16 inputs, int32 sums
   void (*depthwise_sums16_wide)(const DepthwiseSums&);  // int16 inputs, int64 sums
-  void (*guard)(const GuardedRows&);
+  std::size_t (*guard)(const GuardedRows&);  // returns how many blocks of sums might have left their accumulators, of one position each
   void (*walk_depthwise32)(const DepthwiseWalk<std::int32_t>&);
   void (*walk_depthwise64)(const DepthwiseWalk<std::int64_t>&);
   void (*walk_dense32)(const DenseWalk<std::int32_t>&);

@@ -156,15 +156,11 @@ class Moves {
   };
 
   Moves(std::vector<Move> moves, Fill fill, bool in_order) : moves_(std::move(moves)), fill_(fill), in_order_(in_order) {
-    if (in_order_ || fill_.value != nullptr) {
-      starts_ = {0, 1};
-      return;
-    }
-    starts_.push_back(0);
-    for (const Move& move : moves_) starts_.push_back(starts_.back() + move.tiles());
+    if (in_order_ || fill_.value != nullptr) return;
+    for (const Move& move : moves_) tiles_ = std::max(tiles_, move.tiles());
   }
 
-  std::size_t tiles() const { return starts_.back(); }
+  std::size_t tiles() const { return tiles_; }
   double nanoseconds() const {
     double result = static_cast<double>(fill_.count * fill_.element) * 0.02;
     for (const Move& move : moves_) result += move.nanoseconds();
@@ -177,10 +173,8 @@ class Moves {
       for (const Move& move : moves_) move.run(0, move.tiles());
       return;
     }
-    for (std::size_t i = 0; i < moves_.size(); ++i) {
-      const std::size_t begin = std::max(first, starts_[i]), end = std::min(last, starts_[i + 1]);
-      if (begin < end) moves_[i].run(begin - starts_[i], end - starts_[i]);
-    }
+    // the same stretch of every move: where they are interleaved, one thread writes what lies together
+    for (const Move& move : moves_) move.run(first * move.tiles() / tiles_, last * move.tiles() / tiles_);
   }
 
  private:
@@ -196,7 +190,7 @@ class Moves {
   std::vector<Move> moves_;
   Fill fill_;
   bool in_order_;
-  std::vector<std::size_t> starts_;
+  std::size_t tiles_ = 1;
 };
 
 // out[i, j, ...] = x[index_0[i], index_1[j], ...], for contiguous arrays.

@@ -33,13 +33,13 @@ inline void relax() {
 
 }  // namespace
 
-// The other threads of a pool and the work they share. `remaining` counts the parts that nobody has taken; a thread counts itself in before
-// it takes one, so that the caller, once nothing remains, knows by `inside` when the last part is done. A thread that wakes up late finds
-// nothing remaining and keeps nobody waiting.
+// The other threads of a pool and the work they share. Each thread has the same stretch of the parts in every operator, so that it finds in
+// its cache what it wrote before; who is done takes parts of others. A thread counts itself in before it takes one, so that the caller, once
+// nothing remains, knows by `inside` when the last part is done. A thread that wakes up late finds nothing remaining and keeps nobody waiting.
 struct Pool::Team {
-  explicit Team(std::size_t helpers) {
+  explicit Team(std::size_t helpers) : shares(helpers + 1) {
     members.reserve(helpers);
-    for (std::size_t i = 0; i < helpers; ++i) members.emplace_back([this] { serve(); });
+    for (std::size_t i = 0; i < helpers; ++i) members.emplace_back([this, i] { serve(i + 1); });
   }
 
   ~Team() {
@@ -52,11 +52,20 @@ struct Pool::Team {
     for (auto& member : members) member.join();
   }
 
-  void take_parts() {
-    for (std::int64_t left; (left = remaining.fetch_sub(1)) > 0;) call(work, static_cast<std::size_t>(left - 1));
+  // The parts of one thread that nobody has taken: `left` of them, from `first` on.
+  struct alignas(64) Share {
+    std::size_t first = 0;
+    std::atomic<std::int64_t> left{0};
+  };
+
+  void take_parts(std::size_t own) {
+    for (std::size_t i = 0; i < shares.size(); ++i) {
+      Share& share = shares[(own + i) % shares.size()];
+      for (std::int64_t left; (left = share.left.fetch_sub(1)) > 0;) call(work, share.first + static_cast<std::size_t>(left - 1));
+    }
   }
 
-  void serve() {
+  void serve(std::size_t own) {
     for (std::uint64_t seen = 0;;) {
       for (int poll = 0; poll < kPolls && round.load(std::memory_order_acquire) == seen; ++poll) relax();
       if (round.load(std::memory_order_acquire) == seen) {
@@ -69,7 +78,7 @@ struct Pool::Team {
       if (stopping) return;
       inside.fetch_add(1);
       scratch(0);  // before the first part that needs it, which may come late
-      take_parts();
+      take_parts(own);
       inside.fetch_sub(1);
     }
   }
@@ -77,7 +86,11 @@ struct Pool::Team {
   void run(std::size_t parts, Call function, void* data) {
     call = function;
     work = data;
-    remaining.store(static_cast<std::int64_t>(parts));
+    // a late thread of the round before may be among the shares: each is whole once `left` tells of it
+    for (std::size_t i = 0; i < shares.size(); ++i) {
+      shares[i].first = parts * i / shares.size();
+      shares[i].left.store(static_cast<std::int64_t>(parts * (i + 1) / shares.size() - shares[i].first));
+    }
     bool sleepers;
     {
       const std::lock_guard lock(mutex);
@@ -85,7 +98,7 @@ struct Pool::Team {
       sleepers = asleep > 0;
     }
     if (sleepers) wake.notify_all();
-    take_parts();
+    take_parts(0);
     for (int poll = 0; inside.load() > 0; ++poll) {
       if (poll < kPolls) {
         relax();
@@ -95,6 +108,7 @@ struct Pool::Team {
     }
   }
 
+  std::vector<Share> shares;
   std::vector<std::thread> members;
   std::mutex mutex;
   std::condition_variable wake;
@@ -103,7 +117,6 @@ struct Pool::Team {
   Call call = nullptr;
   void* work = nullptr;
   alignas(64) std::atomic<std::uint64_t> round{0};
-  alignas(64) std::atomic<std::int64_t> remaining{0};
   alignas(64) std::atomic<std::int64_t> inside{0};
 };
 

@@ -107,6 +107,27 @@ def test_overflows_are_counted_alike_on_every_thread_count(threads: int) -> None
     assert_same(filter, Window(pads=(1, 1, 1, 1)), values(rng, (1, 20, 20, 64), INT8, "full"))
 
 
+def test_a_step_changes_its_way_as_its_inputs_leave_the_lanes_more_or_less_often(isa: str) -> None:
+    """Calm inputs, then some that leave the lanes nearly everywhere, then calm ones again."""
+    rng = np.random.default_rng(7)
+    lanes = (LaneRule(0, 70, Accumulator(20, Overflow.SATURATE)),)
+    filter = a_filter(np.abs(values(rng, (3, 3, 40, 70), INT8, "full")), lanes=lanes, shift=np.array([11]))
+    window = Window(pads=(1, 1, 1, 1))
+    x, out = np.zeros((1, 14, 14, 40), np.int8), np.empty((1, 14, 14, 70), np.int8)
+    kernel = get_kernels("native").conv2d(filter, window)
+    step = kernel.step(x, out)
+    counts = []
+    for low, high in ((-3, 4), (20, 128), (20, 128), (-3, 4), (-3, 4), (-128, -20)):
+        x[...] = rng.integers(low, high, x.shape)
+        expected, overflows = outcome("numpy", filter, window, x)
+        step()
+        np.testing.assert_array_equal(out, expected)
+        assert kernel.lane_overflows == overflows
+        counts.append(overflows.count)
+    assert counts[0] == counts[3] == 0
+    assert counts[1] > out.size // 2
+
+
 def test_pairs_of_lowest_words(isa: str) -> None:
     """Two products of -32768 * -32768 leave 32 bits by one."""
     weights = np.full((1, 1, 6, 20), -32768, np.int16)
