@@ -16,7 +16,7 @@ from espdl.dl.module.base import MODULE_TYPES, Module
 from espdl.dl.module.contract import Quantization
 from espdl.errors import EspdlError
 from espdl.quantize.api import quantize
-from espdl.quantize.check import NodeVerdict, check_network, obstacle, require_supported
+from espdl.quantize.check import NodeVerdict, check_network, require_supported
 from espdl.quantize.facts import node_facts
 from espdl.quantize.importer import load_network
 from tests.quantize.graphs import network, op, weights
@@ -181,33 +181,17 @@ def test_every_network_runs(conformance: Path, name: str, export: str) -> None:
         assert len(found) == len(list(model.graph))
 
 
-@pytest.mark.parametrize("name", ["gru_net", "gru_state", "lstm_net", "lstm_state"])
-def test_recurrent_networks_are_refused_for_what_they_are(conformance: Path, name: str) -> None:
-    model = load_network(conformance / "networks" / name / f"{name}_op18.onnx")
-    found = check_network(model, get_chip("c"))
-    (stopped,) = [verdict for verdict in found if verdict.status == "unsupported"]
-    assert stopped.op_type == name[: name.index("_")].upper()
-    assert stopped.detail.startswith("files with it run, but this version of espdl cannot quantize recurrent layers")
-    assert obstacle(found) == "cannot be quantized to run"
-    with pytest.raises(EspdlError, match="1 node of the network cannot be quantized to run on c") as caught:
-        require_supported(found, get_chip("c"))
-    assert "cannot run" not in str(caught.value)
-
-
-def test_quantizing_a_recurrent_network_is_refused_before_any_work() -> None:
+def test_a_recurrent_form_that_the_chip_does_not_have_is_refused_before_any_work() -> None:
     shapes = {"w": weights(1, 12, 4), "r": weights(1, 12, 4)}
-    nodes = [op("GRU", "x w r", "h", hidden_size=4, linear_before_reset=1), op("Relu", "h", "y")]
+    nodes = [op("GRU", "x w r", "h", hidden_size=4), op("Relu", "h", "y")]
     source = network(nodes, {"x": [5, 1, 4]}, shapes)
 
     def never() -> Iterator[np.ndarray]:
         raise AssertionError("calibration data was read")
         yield
 
-    with pytest.raises(EspdlError, match=r"GRU 'GRU_h': files with it run, but this version of espdl cannot quantize"):
+    with pytest.raises(EspdlError, match=r"GRU 'GRU_h': does not hold: linear_before_reset is 1"):
         quantize(source, never(), target="esp32s3")
-    nodes[0] = op("GRU", "x w r", "h", hidden_size=4)
-    detail = verdicts(network(nodes, {"x": [5, 1, 4]}, shapes))["GRU_h"].detail
-    assert detail.startswith("does not hold: linear_before_reset is 1")
 
 
 def test_float_results_are_a_limit() -> None:

@@ -19,6 +19,10 @@ NETWORKS = (
     "audio_conv1d",
     "autoencoder",
     "gates",
+    "gru_net",
+    "gru_state",
+    "lstm_net",
+    "lstm_state",
     "mobilenetv2_stack",
     "sin_mlp",
     "small_cnn",
@@ -89,7 +93,8 @@ def test_a_network_is_as_close_to_float_as_with_esp_ppq(
 def test_16_bits_are_close_to_float(conformance: Path, name: str, target: str) -> None:
     result = quantized(conformance / "networks", name, "op18", target, bits=16)
     assert result.model(arithmetic="reference").test()
-    assert all(decibels > 58 for decibels in result.snr(result.samples).values())
+    least = 49 if "gru" in name or "lstm" in name else 58  # gates are steps of 2**-9 at 16 bits, too
+    assert all(decibels > least for decibels in result.snr(result.samples).values())
 
 
 @pytest.mark.parametrize("name", ["small_cnn", "attention_block"])

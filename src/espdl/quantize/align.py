@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import onnx_ir as ir
 
-from espdl.dl.module.contract import Align
+from espdl.dl.module.contract import Align, States
 from espdl.quantize.assign import module_of
 from espdl.quantize.graph import QuantGraph, QuantInfo, Role
 from espdl.quantize.passes.tools import constant
@@ -37,6 +37,8 @@ def align_representations(graph: QuantGraph, force: bool = False) -> None:
             info = graph.input_info(node, index)
             if info is not None and first is not None:
                 info.align_to(first)
+        if rules.states is not None:
+            _align_states(graph, node, rules.states, force)
 
 
 def _align_inputs(graph: QuantGraph, node: ir.Node, indices: Iterable[int], result: QuantInfo, force: bool) -> None:
@@ -48,7 +50,8 @@ def _align_inputs(graph: QuantGraph, node: ir.Node, indices: Iterable[int], resu
         if constant(value) is None:
             source, way = _way_from_writer(graph, value)
             leader = way[-1].root if way else None
-            if leader in way and leader.bits == result.bits and (force or _only_reaches(graph, source, node)):
+            keeps = leader is None or leader.own
+            if leader in way and not keeps and leader.bits == result.bits and (force or _only_reaches(graph, source, node)):
                 leader.align_to(result)
 
 
@@ -73,6 +76,28 @@ def _way_from_writer(graph: QuantGraph, value: ir.Value) -> tuple[ir.Value, list
         written = graph.output_info(value)
         if written is None or written.root is not info.root:
             return value, way
+
+
+def _align_states(graph: QuantGraph, node: ir.Node, states: States, force: bool) -> None:
+    """Hidden states have one exponent, which suits those given from outside, too; biases and cell states have that of the gates."""
+    found = [info for index in states.hidden_outputs if (info := graph.output_info(node.outputs[index])) is not None]
+    if not found:
+        return
+    hidden, *others = found
+    for other in others:
+        other.align_to(hidden)
+    _align_inputs(graph, node, _given(node, states.hidden_inputs), hidden, force)
+    hidden.watched += [node.inputs[index].name or "" for index in _given(node, states.hidden_inputs)]  # type: ignore[union-attr]
+    gates = graph.gates[node.name or ""]
+    for index in states.gate_outputs:
+        info = graph.output_info(node.outputs[index])
+        if info is not None:
+            info.align_to(gates)
+    _align_inputs(graph, node, _given(node, states.gate_inputs), gates, force)
+
+
+def _given(node: ir.Node, indices: Iterable[int]) -> list[int]:
+    return [index for index in indices if index < len(node.inputs) and node.inputs[index] is not None]
 
 
 def _align_together(graph: QuantGraph, node: ir.Node) -> None:

@@ -19,6 +19,9 @@ from espdl.quantize.setting import QuantizationSetting
 from espdl.quantize.setting_check import check_layer_names
 from espdl.wording import at_node
 
+GATE_BITS = 16
+"""Of the gates of recurrent operators, their biases and cell states, whatever the width of the others (runtime spec 3.12)."""
+
 QUANT_TYPES = {0: QuantType.FLOAT32, 8: QuantType.SYMM_8BIT, 16: QuantType.SYMM_16BIT}
 
 
@@ -57,6 +60,8 @@ def assign(model: ir.Model, platform: TargetPlatform, setting: QuantizationSetti
         graph.platforms[name] = wanted.name if graph.bits[name] else "FP32"
         _add_inputs(graph, node, setting)
         _add_outputs(graph, node, setting)
+        if graph.bits[name] and module_of(node).quantization.states is not None:
+            graph.gates[name] = QuantInfo(f"gates of {name}", GATE_BITS, Role.CONSTANT)
     for value in model.graph.inputs:
         readers = [graph.consumed[key] for key in _slots(value) if key in graph.consumed]
         if readers:
@@ -113,7 +118,8 @@ def _add_inputs(graph: QuantGraph, node: ir.Node, setting: QuantizationSetting) 
         array = constant(value)
         if array is None:
             observer = _algorithm(setting.quantize_activation_setting, name) or "minmax"
-            graph.consumed[name, index] = QuantInfo(value.name or "", bits, observer=observer)
+            width = GATE_BITS if rules.states is not None and index in rules.states.gate_inputs else bits
+            graph.consumed[name, index] = QuantInfo(value.name or "", width, observer=observer)
         else:
             graph.consumed[name, index] = _parameter_info(graph, node, index, array, setting)
 
@@ -124,6 +130,8 @@ def _parameter_info(graph: QuantGraph, node: ir.Node, index: int, array: np.ndar
     value_name = node.inputs[index].name or ""  # type: ignore[union-attr]  # the caller has the value
     if not np.isfinite(array).all():
         raise EspdlError(f"constant {value_name!r} holds NaN or infinite values", where=at_node(name, node.op_type))
+    if rules.states is not None and index in rules.states.gate_inputs:
+        return QuantInfo(value_name, GATE_BITS, Role.CONSTANT)
     if rules.computing and index == 2:
         return QuantInfo(value_name, graph.chip.export_bias_bits(bits), Role.BIAS)
     axis = None
@@ -132,7 +140,8 @@ def _parameter_info(graph: QuantGraph, node: ir.Node, index: int, array: np.ndar
     observer = _algorithm(setting.quantize_parameter_setting, name)
     if observer is None:
         observer = "percentile" if bits == 8 and axis is None else "minmax"
-    role = Role.WEIGHT if rules.computing and index == 1 else Role.CONSTANT
+    is_weight = index in rules.states.weights if rules.states is not None else rules.computing and index == 1
+    role = Role.WEIGHT if is_weight else Role.CONSTANT
     return QuantInfo(value_name, bits, role, observer, axis)
 
 
@@ -141,7 +150,10 @@ def _add_outputs(graph: QuantGraph, node: ir.Node, setting: QuantizationSetting)
     for index, value in enumerate(node.outputs):
         if bits and is_real(value) and index not in rules.float_outputs:
             observer = _algorithm(setting.quantize_activation_setting, name) or "minmax"
-            graph.produced[value.name or ""] = QuantInfo(value.name or "", bits, observer=observer)
+            is_gate = rules.states is not None and index in rules.states.gate_outputs
+            width = GATE_BITS if is_gate else bits
+            own = rules.states is not None
+            graph.produced[value.name or ""] = QuantInfo(value.name or "", width, observer=observer, own=own)
 
 
 def _algorithm(group: object, node_name: str) -> str | None:

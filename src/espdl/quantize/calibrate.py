@@ -12,6 +12,7 @@ from espdl.errors import EspdlError
 from espdl.progress import track
 from espdl.quantize.dataloader import Sample
 from espdl.quantize.float_run import FloatRun, first_bad_node
+from espdl.quantize.gates import GateReach
 from espdl.quantize.graph import QuantGraph, QuantInfo, Role
 from espdl.quantize.observers import Observer, create_observer
 from espdl.quantize.parameters import to_integers, to_reals
@@ -36,22 +37,29 @@ def calibrate(graph: QuantGraph, samples: Iterable[Sample], total: int | None = 
         EspdlError: for NaN or infinite values, naming the first node that puts them out; and when there are no samples.
     """
     observers = _observers(graph)
-    session = FloatRun(graph.model, list(observers), quantized_weights(graph))
+    gates = [GateReach(node, graph.gates[node.name or ""]) for node in graph.nodes() if node.name in graph.gates]
+    names = dict.fromkeys([*observers, *(name for reach in gates for name in reach.names)])
+    session = FloatRun(graph.model, list(names), quantized_weights(graph))
     count = 0
     for sample in track(samples, "Calibrating", total):
         for name, array in sample.items():
             if array.dtype.kind == "f" and not _is_finite(array):
                 raise EspdlError(f"calibration sample {count} holds NaN or infinite values", where=f"input {name!r}")
-        for name, array in session.run(sample).items():
+        results = session.run(sample)
+        for name, array in results.items():
             if not _is_finite(array):
                 raise _not_finite(graph, sample, count)
-            for watch in observers[name]:
+            for watch in observers.get(name, ()):
                 watch.observer.observe(array)
+        for reach in gates:
+            reach.observe(results)
         count += 1
     if not count:
         raise EspdlError("the calibration data are empty")
     for watch in {id(watch): watch for watches in observers.values() for watch in watches}.values():
         watch.info.set_exponents(watch.observer.exponents())
+    for reach in gates:
+        reach.set_exponent()
     return count
 
 

@@ -97,22 +97,9 @@ def require_supported(verdicts: Iterable[NodeVerdict], chip: Chip) -> None:
     if len(bad) > LISTED_NODES:
         lines.append(f"\n  and {len(bad) - LISTED_NODES} more: espdl check lists every node")
     raise EspdlError(
-        f"{counted(len(bad), 'node')} of the network {obstacle(bad)} on {chip.name}:" + "".join(lines),
+        f"{counted(len(bad), 'node')} of the network cannot run on {chip.name}:" + "".join(lines),
         hint="change these layers, or end the network before them and compute the rest in the program around it",
     )
-
-
-def obstacle(verdicts: Iterable[NodeVerdict]) -> str:
-    """What is wrong with a network of those verdicts, some of them ``unsupported``, as a verb: it cannot run at all, or files with its
-    operators do and only quantizing is missing."""
-    runs = all(_refusal(verdict.op_type) for verdict in verdicts if verdict.status == "unsupported")
-    return "cannot be quantized to run" if runs else "cannot run"
-
-
-def _refusal(op_type: str) -> str:
-    """Why an operator that the runtime has cannot be quantized; empty where it can, and where there is no such operator."""
-    module = MODULE_TYPES.get(op_type)
-    return module.quantization.refusal if module is not None else ""
 
 
 def _judge(node: ir.Node) -> NodeVerdict:
@@ -141,8 +128,6 @@ def _judge(node: ir.Node) -> NodeVerdict:
     for limit in contract.limits:
         if not limit.holds(facts):
             return NodeVerdict(name, op_type, "unsupported", _join(f"does not hold: {limit.text}", chain), limit.remedy)
-    if refusal := _refusal(op_type):
-        return NodeVerdict(name, op_type, "unsupported", _join(refusal, chain), "build the file with ESP-PPQ; espdl runs it")
     return _limitation(node, module)
 
 

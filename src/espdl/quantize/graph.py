@@ -16,7 +16,7 @@ class Role(enum.Enum):
     """What a tensor is to the operator that reads it."""
 
     ACTIVATION = "activation"
-    WEIGHT = "weight"  # of a multiply-accumulate operator
+    WEIGHT = "weight"  # what activations are multiplied with and summed up
     BIAS = "bias"  # its exponent follows from those of input and weight
     CONSTANT = "constant"
 
@@ -42,6 +42,7 @@ class QuantInfo:
         observer: name of the calibration algorithm, empty where the exponents follow from others.
         axis: channel axis of per-channel exponents.
         watched: names of further tensors that the exponent of the group must suit.
+        own: whether the operator that writes it depends on its exponent (a state that is fed back): alignment with readers leaves it.
     """
 
     value: str
@@ -51,6 +52,7 @@ class QuantInfo:
     axis: int | None = None
     link: Link = Link.OWN
     watched: list[str] = field(default_factory=list)
+    own: bool = False
     _leader: QuantInfo | None = field(default=None, repr=False)
     _exponents: tuple[int, ...] | None = field(default=None, repr=False)
 
@@ -116,6 +118,7 @@ class QuantGraph:
         platforms: platform name of every node, for the ``.json`` file.
         produced: representation of graph inputs and node outputs by tensor name; float where there is none.
         consumed: representation by (node name, input index); float, or not a number to be quantized, where there is none.
+        gates: what the gates of each recurrent node have in common, by its name: 16 bits and the gate exponent.
         warnings: what a user should know, one sentence each.
     """
 
@@ -125,6 +128,7 @@ class QuantGraph:
     platforms: dict[str, str] = field(default_factory=dict)
     produced: dict[str, QuantInfo] = field(default_factory=dict)
     consumed: dict[tuple[str, int], QuantInfo] = field(default_factory=dict)
+    gates: dict[str, QuantInfo] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
 
     def nodes(self) -> Iterator[ir.Node]:

@@ -30,7 +30,7 @@ from espdl.quantize.passes.merge_slices import MergeSlices
 from espdl.quantize.passes.name_nodes import NameNodes
 from espdl.quantize.passes.normalise_clip import NormaliseClip
 from espdl.quantize.passes.normalise_gemm import NormaliseGemm
-from espdl.quantize.passes.recurrent import TidyRecurrent
+from espdl.quantize.passes.recurrent import NameStates, TidyRecurrent
 from espdl.quantize.passes.spell_out import SpellOut
 from espdl.quantize.passes.split_groups import SplitGroups
 from espdl.quantize.passes.transposes import FuseTransposes
@@ -91,6 +91,7 @@ FLOAT_PASSES: tuple[FloatPass, ...] = (
     FloatPass("remove_neutral", lambda chip: RemoveNeutral(), "x + 0, x * 1 -> x"),
     FloatPass("remove_no_ops", lambda chip: RemoveNoOps(), "nodes that leave their input as it is"),
     FloatPass("evaluate", lambda chip: Evaluate(), "shapes of every value, constants"),
+    FloatPass("name_states", lambda chip: NameStates(), "every output of GRU and LSTM, which the chip writes in any case"),
     FloatPass("name_nodes", lambda chip: NameNodes(), "a name of its own for each node"),
 )
 """Every pass over the float network, in order."""

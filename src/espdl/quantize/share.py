@@ -34,7 +34,8 @@ def share_with_readers(graph: QuantGraph) -> None:
 
 
 def share_over_activations(graph: QuantGraph) -> None:
-    """The tensor before a Relu or Clip that alone reads it is represented as the tensor after it."""
+    """The tensor before a Relu or Clip that alone reads it is represented as the tensor after it, unless it is a state: what is cut off
+    there is still fed back."""
     for node in graph.nodes():
         if len(node.outputs) != 1:
             continue
@@ -43,7 +44,7 @@ def share_over_activations(graph: QuantGraph) -> None:
         if activation is None or before is None or activation.inputs[0] is not node.outputs[0]:
             continue
         after = graph.output_info(activation.outputs[0])
-        if after is not None and after.bits == before.bits:
+        if after is not None and after.bits == before.bits and not before.own:
             before.same_as(after)
 
 

@@ -11,6 +11,7 @@ from espdl.dtypes import DType
 from espdl.errors import EspdlError
 from espdl.fbs import records
 from espdl.fbs.packing import pack_filter, pack_matmul, packing_doc_string, packing_tag
+from espdl.quantize.assign import module_of
 from espdl.quantize.emitter import Emitter
 from espdl.quantize.graph import QuantInfo, Role
 from espdl.quantize.parameters import to_integers
@@ -35,7 +36,7 @@ def emit_constant(out: Emitter, node: ir.Node, index: int, array: NDArray, info:
         channels = (shape_of(node.outputs[0]) or ())[1 if node.op_type == "Conv" else -1]
         array = np.broadcast_to(array.reshape(-1), (channels,))
     integers = to_integers(array, info, out.chip)
-    if info.role is Role.WEIGHT:
+    if info.role is Role.WEIGHT and module_of(node).quantization.computing:
         return out.constant(packed_weight(node, integers, info, out.chip, bits), name)
     return out.constant(_tensor(integers.shape, integers, info, packing_doc_string()), name)
 

@@ -149,6 +149,6 @@ def _quantization(module: type[Module]) -> list[str]:
         (bool(rules.float_outputs), "its result is not quantized"),
         (rules.prefers_float, "runs in float unless a width is asked for"),
         (rules.largest_exponent is not None, f"in float where the exponent of an 8-bit input is above {rules.largest_exponent}"),
-        (bool(rules.refusal), rules.refusal),
+        (rules.states is not None, "hidden states share one exponent, biases and cell states are int16 at gate_exponent"),
     )
     return [text for holds, text in said if holds]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from espdl.chips import get_chip
-from espdl.quantize.check import NodeVerdict, check_network, obstacle
+from espdl.quantize.check import NodeVerdict, check_network
 from espdl.quantize.importer import load_network
 from espdl.wording import counted
 
@@ -34,7 +34,7 @@ class SupportReport:
     @property
     def summary(self) -> str:
         counts = ", ".join(f"{count} {status}" for status, count in self.counts.items())
-        verdict = "can run" if self.runs else obstacle(self.verdicts)
+        verdict = "can run" if self.runs else "cannot run"
         return f"{counted(len(self.verdicts), 'node')}: {counts or 'none'}: the network {verdict} on {self.target}"
 
     def to_dict(self) -> dict[str, Any]:

@@ -105,6 +105,24 @@ class Align(enum.Enum):
 
 
 @dataclass(frozen=True)
+class States:
+    """Which tensors of a recurrent operator are its gates and its states, by index (runtime spec 3.12).
+
+    Attributes:
+        weights: constant inputs that a state or an input is multiplied with; one exponent each.
+        hidden_inputs: hidden states given from outside, taken raw: their exponent must be that of output 0.
+        hidden_outputs: outputs that hold hidden states, output 0 first: one exponent.
+        gate_inputs, gate_outputs: biases and cell states, 16-bit integers at the gate exponent in every arithmetic on integers.
+    """
+
+    weights: tuple[int, ...]
+    hidden_inputs: tuple[int, ...]
+    hidden_outputs: tuple[int, ...]
+    gate_inputs: tuple[int, ...]
+    gate_outputs: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
 class Quantization:
     """How an operator is quantized (quantizer spec 2.3, 2.4).
 
@@ -122,7 +140,7 @@ class Quantization:
         largest_exponent: of an 8-bit input 0; with a larger one the operator may overflow, and runs in float instead.
         truth_values: works on bool tensors, which chips hold as bytes: written as an 8-bit operator.
         prefers_float: runs in float unless a width is asked for; its results need more digits than integers hold.
-        refusal: why networks with the operator cannot be quantized though files with it run; empty where they can.
+        states: of a recurrent operator; its hidden state is fed back to it, so nothing behind it changes the exponent.
     """
 
     float_inputs: frozenset[int] = frozenset()
@@ -137,7 +155,7 @@ class Quantization:
     largest_exponent: int | None = None
     truth_values: bool = False
     prefers_float: bool = False
-    refusal: str = ""
+    states: States | None = None
 
 
 class Layout(enum.Enum):

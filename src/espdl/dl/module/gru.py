@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 
 from espdl.dl.machine import Machine
 from espdl.dl.module.checks import integer_attribute
-from espdl.dl.module.contract import INTEGER_AND_FLOAT, Contract
+from espdl.dl.module.contract import INTEGER_AND_FLOAT, Contract, Quantization, States
 from espdl.dl.module.gates import sigmoid_table, tanh_table
-from espdl.dl.module.recurrent import Cell, Recurrent, State
+from espdl.dl.module.recurrent import BIAS, INITIAL_H, Cell, Recurrent, State
 from espdl.dl.module.recurrent_rules import GRU_LIMITS
 from espdl.dl.module.unary import sigmoid, tanh
 from espdl.dtypes import DType
@@ -25,6 +25,7 @@ class GRU(Recurrent, op_type="GRU"):
     """
 
     contract = Contract(INTEGER_AND_FLOAT, (3,), GRU_LIMITS)
+    quantization = Quantization(states=States((1, 2), (INITIAL_H,), (0, 1), (BIAS,)))
     gates = 3
     states = 1
     optional_outputs = frozenset({0, 1})

@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 
 from espdl.dl.machine import Machine
 from espdl.dl.module.checks import integer_attribute
-from espdl.dl.module.contract import INTEGER_AND_FLOAT, Contract
+from espdl.dl.module.contract import INTEGER_AND_FLOAT, Contract, Quantization, States
 from espdl.dl.module.gates import add_wrapping, sigmoid_table, tanh_table
-from espdl.dl.module.recurrent import Cell, Recurrent, State
+from espdl.dl.module.recurrent import BIAS, INITIAL_C, INITIAL_H, Cell, Recurrent, State
 from espdl.dl.module.recurrent_rules import LSTM_LIMITS
 from espdl.dl.module.unary import sigmoid, tanh
 from espdl.dtypes import DType
@@ -25,6 +25,7 @@ class LSTM(Recurrent, op_type="LSTM"):
     """
 
     contract = Contract(INTEGER_AND_FLOAT, (3,), LSTM_LIMITS)
+    quantization = Quantization(states=States((1, 2), (INITIAL_H,), (0, 1), (BIAS, INITIAL_C), (2,)))
     gates = 4
     states = 2
     optional_outputs = frozenset({0, 1, 2})

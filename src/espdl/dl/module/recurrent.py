@@ -22,7 +22,6 @@ from espdl.dl.module.checks import (
     text_attribute,
     type_name,
 )
-from espdl.dl.module.contract import Quantization
 from espdl.dl.module.gates import GateProduct, add_wrapping
 from espdl.dl.module.recurrent_rules import default_activations, ignored_on_the_chip
 from espdl.dtypes import DType
@@ -37,7 +36,7 @@ Cell = Callable[[NDArray[Any], NDArray[Any], State], State]
 
 LARGEST_GATE_EXPONENT = 30
 """Of either sign; the chip shifts 32-bit integers by it."""
-BIAS, LENGTHS, INITIAL_H = 3, 4, 5
+BIAS, LENGTHS, INITIAL_H, INITIAL_C = 3, 4, 5, 6
 
 
 @dataclass(frozen=True)
@@ -72,9 +71,6 @@ class Recurrent(Module):
 
     gates: ClassVar[int]  # rows of W and R for each hidden unit
     states: ClassVar[int]  # last states, the outputs behind Y
-    quantization: ClassVar[Quantization] = Quantization(
-        refusal="files with it run, but this version of espdl cannot quantize recurrent layers"
-    )
 
     def configure(self) -> None:
         self.directions = 2 if text_attribute(self, "direction", "forward") == "bidirectional" else 1
@@ -158,6 +154,35 @@ class Recurrent(Module):
     def _first_runs_back(self) -> bool:
         """Whether the first direction runs from the last step to the first, as ONNX has it for direction ``reverse``."""
         return self.strict_onnx and self.attributes.get("direction") == "reverse"
+
+    def gate_reach(self, y: NDArray[np.float32], *inputs: NDArray[np.float32] | None) -> float:
+        """The largest magnitude among gates, what is added up to them, and cell states of a float run: the gate exponent must span it.
+
+        Args:
+            y: the hidden states of that run, as of output Y.
+            *inputs: its inputs, in the order of the operator.
+        """
+        shapes = self._shapes([[] if array is None else list(array.shape) for array in inputs])
+        x, w, r = (np.asarray(array) for array in inputs[:3])
+        bias = inputs[BIAS] if len(inputs) > BIAS else None
+        initial = [inputs[i] if i < len(inputs) else None for i in range(INITIAL_H, INITIAL_H + self.states)]
+        reach, cell = 0.0, self.float_cell()
+        for d, (weights, recurrence, first, second) in enumerate(self._parts(w, r, bias)):
+            turn = slice(None, None, -1 if d else 1)
+            state = [_row(array, d, shapes.hidden, np.float32) for array in initial]
+            hidden = np.concatenate([state[0][None], y.reshape(shapes.steps, self.directions, -1)[turn, d]])[:-1]
+            product = _float_direction(weights, recurrence, None, None)
+            a, b = product.from_input(x.reshape(shapes.steps, -1)[turn]), product.from_state(hidden)
+            seen = [a, b]
+            if first is not None and second is not None:
+                seen += [first, second, a + first, b + second]
+                a, b = a + first, b + second
+            for step in range(shapes.steps if self.states > 1 else 0):
+                with np.errstate(over="ignore"):
+                    state = [hidden[step], *cell(a[step], b[step], (hidden[step], *state[1:]))[1:]]
+                seen += state[1:]
+            reach = max(reach, *(float(np.abs(array).max(initial=0.0)) for array in (*seen, a + b)))
+        return reach
 
     def _parts(
         self, w: NDArray[Any], r: NDArray[Any], bias: NDArray[Any] | None

@@ -50,6 +50,38 @@ class TidyRecurrent(NodePass):
         return modified
 
 
+class NameStates(ir.passes.InPlacePass):
+    """Names the outputs of GRU and LSTM that nothing reads: the chip writes all of them, and would write to nowhere.
+
+    Leaves: every output with name, type and shape.
+    """
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        edit = Editor(model)
+        modified = False
+        for node in model.graph:
+            if node.domain == "" and node.op_type in _STATES:
+                modified |= _name_outputs(node, edit)
+        return ir.passes.PassResult(model, modified)
+
+
+def _name_outputs(node: ir.Node, edit: Editor) -> bool:
+    x, recurrence = shape_of(node.inputs[0]), shape_of(input_of(node, 2))
+    missing = [
+        index for index in range(len(_STATES[node.op_type]) + 1) if index >= len(node.outputs) or not node.outputs[index].name
+    ]
+    if not missing or x is None or recurrence is None:
+        return False
+    node.resize_outputs(max(len(node.outputs), missing[-1] + 1))
+    last = [recurrence[0], 1, recurrence[2]]
+    for index in missing:
+        output = node.outputs[index]
+        output.name = edit.free_name(f"{node.name}_output_{index}")
+        output.type = ir.TensorType(ir.DataType.FLOAT)
+        output.shape = ir.Shape(last if index else [x[0], *last])
+    return True
+
+
 def _is_zero(value: ir.Value | None) -> bool:
     """Whether an input is omitted or a constant of zeros."""
     if value is None:

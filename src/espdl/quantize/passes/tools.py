@@ -120,6 +120,10 @@ class Editor:
         self.graph.register_initializer(value)
         return value
 
+    def free_name(self, name: str) -> str:
+        """``name`` for a new value, with a number where it is taken."""
+        return free_name(name, self._value_names)
+
     def before(
         self,
         place: ir.Node,

@@ -1,0 +1,57 @@
+"""Chooses the exponent of the gates of recurrent operators (quantizer spec 11.8, runtime spec 3.12)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from espdl.dl.module.recurrent import Recurrent
+from espdl.errors import EspdlError
+from espdl.quantize.assign import GATE_BITS, module_of
+from espdl.quantize.facts import attributes_of
+from espdl.quantize.graph import QuantInfo
+from espdl.quantize.passes.tools import constant
+
+FINEST_EXPONENT = -9
+"""The exponent that ESP-PPQ always writes: gates within 64 of 0, in steps of 1/512, finer than the chip's tables of functions need."""
+MARGIN = 1.5
+"""How far beyond the calibration data the gates must reach: their sums wrap around, so a gate that leaves the range is turned over."""
+
+
+class GateReach:
+    """Watches how far the gates and cell states of a recurrent node reach, and gives them the finest exponent that spans it.
+
+    Args:
+        node: GRU or LSTM, with all its outputs.
+        gates: of the node; its exponent is what is chosen.
+
+    Attributes:
+        names: tensors that :meth:`observe` needs.
+    """
+
+    def __init__(self, node: ir.Node, gates: QuantInfo) -> None:
+        module = module_of(node)
+        if not issubclass(module, Recurrent):
+            raise EspdlError(f"operator {node.op_type} has no gates", where=f"node {node.name!r}")
+        self._module = module(node.name or "", attributes=attributes_of(node), op_type=node.op_type)
+        self._gates = gates
+        self._inputs = [
+            None if value is None else constant(value) if constant(value) is not None else value.name for value in node.inputs
+        ]
+        self._y = node.outputs[0].name or ""
+        self.names = [self._y, *(given for given in self._inputs if isinstance(given, str))]
+        self._reach = 0.0
+
+    def observe(self, results: Mapping[str, NDArray]) -> None:
+        """Takes the tensors of one float run."""
+        inputs = [results[given] if isinstance(given, str) else given for given in self._inputs]
+        self._reach = max(self._reach, self._module.gate_reach(results[self._y], *inputs))
+
+    def set_exponent(self) -> None:
+        """Sets the exponent: -9, or a larger one for gates that leave its range."""
+        highest = 2 ** (GATE_BITS - 1) - 1
+        needed = math.ceil(math.log2(self._reach * MARGIN / highest)) if self._reach > 0 else FINEST_EXPONENT
+        self._gates.set_exponents((max(needed, FINEST_EXPONENT),))
