@@ -69,8 +69,10 @@ def espdl_quantize_onnx(
         test_output_names: tensors to embed instead of the outputs.
         auto_streaming, streaming_table, streaming_input_shape, streaming_custom_passes: not supported yet.
         verbose: no effect.
-        quant_type: ``w8a8`` or ``w16a16``; wins over ``num_of_bits``.
-        debug: not supported yet.
+        quant_type: ``w8a8``, ``w8a16`` (16-bit activations, 8-bit weights in Conv, Gemm and MatMul), ``w16a16``, or ``none`` (float);
+            wins over ``num_of_bits``.
+        debug: with ``w16a16`` only. 16-bit files are computed with the chip's integers here in any case, so that only the platform's
+            name in the ``.json`` file differs; ``hi_precision`` is its older name.
         **kwargs: ``metadata_props`` (entries for the file), ``model_version``, ``int16_lut_step``; ``encrypt_data`` and
             ``config_path`` are not supported yet.
 
@@ -85,10 +87,8 @@ def espdl_quantize_onnx(
         streaming_table=streaming_table,
         streaming_input_shape=streaming_input_shape,
         streaming_custom_passes=streaming_custom_passes,
-        debug=debug or kwargs.pop("hi_precision", False),
         encrypt_data=kwargs.pop("encrypt_data", False),
         config_path=kwargs.pop("config_path", None),
-        float=kwargs.pop("float", False),
     )
     if str(device) != "cpu":
         raise EspdlError(f"device {device!r} is not supported", hint="device='cpu'")
@@ -97,13 +97,14 @@ def espdl_quantize_onnx(
         kwargs.pop("model_version", 0),
         kwargs.pop("int16_lut_step", 256),
     )
+    older = {name: kwargs.pop(name) for name in ("float", "hi_precision") if name in kwargs}
     if kwargs:
         raise EspdlError(f"espdl_quantize_onnx has no parameter {', '.join(sorted(kwargs))}")
+    platform = get_target_platform(target, quant_type or num_of_bits, debug, **older)
     from espdl.quantize.api import quantize
     from espdl.quantize.export import output_places
     from espdl.quantize.setting import QuantizationSettingFactory
 
-    platform = get_target_platform(target, quant_type or num_of_bits)
     setting = (
         copy.deepcopy(setting) if setting is not None else QuantizationSettingFactory.espdl_setting(platform.activation_bits or 8)
     )

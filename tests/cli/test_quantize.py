@@ -46,6 +46,24 @@ def test_files_and_figures(espdl: Command, network: Path, calibration: Path, tmp
     assert Model(output).chip.name == "esp32p4"
 
 
+def test_quantization_types(espdl: Command, network: Path, calibration: Path, tmp_path: Path) -> None:
+    output = tmp_path / "net.espdl"
+    common = ("quantize", network, "-o", output, "--target", "esp32s3")
+    data = ("--calib", calibration)
+    for options, kind, bits, inputs in (
+        (("--quant-type", "w8a16", *data), "w8a16", 16, "INT16"),
+        (("--quant-type", "none"), "none", 0, "FLOAT"),
+        (("--bits", "16", *data), "w16a16", 16, "INT16"),
+        (data, "w8a8", 8, "INT8"),
+    ):
+        result = espdl(*common, *options, "--json")
+        assert (result.code, result.json["quant_type"], result.json["bits"]) == (0, kind, bits)
+        assert Model(output).get_input().dtype.name == inputs
+    assert "float" in espdl(*common, "--quant-type", "none").out
+    for wrong in ((), ("--quant-type", "w8a16"), ("--bits", "8", "--quant-type", "w8a8", *data), ("--quant-type", "w4a4", *data)):
+        assert espdl(*common, *wrong).code == 2
+
+
 def test_every_verb_knows_every_chip(espdl: Command, network: Path, calibration: Path, tmp_path: Path) -> None:
     output, image = tmp_path / "net.espdl", tmp_path / "in.npz"
     np.savez(image, image=np.linspace(0, 1, 64, dtype=np.float32).reshape(1, 8, 8, 1))

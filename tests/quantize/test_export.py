@@ -302,11 +302,8 @@ def test_nothing_is_written_when_export_is_skipped(onnx_file: Path, tmp_path: Pa
     [
         ({"auto_streaming": True}, "auto_streaming"),
         ({"streaming_table": {"x": 1}}, "streaming_table"),
-        ({"debug": True, "num_of_bits": 16}, "debug"),
-        ({"quant_type": "w8a16"}, "W8A16"),
-        ({"quant_type": "none"}, "FP32"),
+        ({"debug": True}, "w16a16"),
         ({"quant_type": "w4a4"}, "w4a4"),
-        ({"float": True}, "float"),
         ({"encrypt_data": True}, "encrypt_data"),
         ({"device": "cuda"}, "cuda"),
         ({"target": "esp8266"}, "esp32c3"),

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from espdl.errors import EspdlError
+from espdl.quantize.platform import get_target_platform
 from espdl.quantize.recipe import load_recipe
 
 RECIPE = """
@@ -27,7 +28,7 @@ def write(tmp_path: Path, text: str) -> Path:
 
 
 def test_recipe_changes_the_defaults(tmp_path: Path) -> None:
-    setting = load_recipe(write(tmp_path, RECIPE), "esp32s3", 8)
+    setting = load_recipe(write(tmp_path, RECIPE), get_target_platform("esp32s3"))
     assert setting.lut_optimization is False
     assert setting.quantize_activation_setting.calib_algorithm == "percentile"
     assert setting.quantize_activation_setting.calib_algorithm_per_layer == {"/conv/Conv": "mse"}
@@ -43,11 +44,11 @@ def test_recipe_changes_the_defaults(tmp_path: Path) -> None:
         ("[quantize_activation_setting]\ncalib_algoritm = 'kl'", "calib_algorithm"),
         ("equalization = 1", "true or false"),
         ("quantize_activation_setting = 5", "group of settings"),
-        ("dispatching_table = 5", "maps node names to bits"),
+        ("dispatching_table = 5", "maps node names to 8, 16"),
         ("[dispatching_table]\na = 9", "no quantization type"),
     ],
 )
 def test_mistakes_are_told(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(EspdlError, match=message) as caught:
-        load_recipe(write(tmp_path, text), "esp32s3", 8)
+        load_recipe(write(tmp_path, text), get_target_platform("esp32s3"))
     assert "recipe.toml" in str(caught.value)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from cyclopts import Parameter
+from cyclopts import CycloptsError, Parameter
 from cyclopts.types import PositiveInt
 
 from espdl.cli.options import FILE, InputShapes, Json, NetworkFile, OutputFile, Target, numbers, parse_shapes
 
+_KINDS = {"w8a8": "8 bits", "w8a16": "16 bits, weights 8", "w16a16": "16 bits", "none": "float"}
 PER_CHANNEL = Parameter(validator=numbers)
 
 
@@ -19,9 +20,15 @@ def command(
     *,
     output: Annotated[OutputFile, Parameter(name=["--output", "-o"], help="The .espdl file to write.")],
     target: Target,
-    calib: Annotated[str, Parameter(help="Calibration data: directory of pictures, .npy or .npz file, module:callable.")],
+    calib: Annotated[
+        str | None, Parameter(help="Calibration data: directory of pictures, .npy or .npz file, module:callable.")
+    ] = None,
     calib_steps: Annotated[PositiveInt, Parameter(help="Samples to use at most.")] = 32,
-    bits: Annotated[Literal[8, 16], Parameter(help="Of weights and activations.")] = 8,
+    bits: Annotated[Literal[8, 16] | None, Parameter(help="Of weights and activations; 8 unless --quant-type is given.")] = None,
+    quant_type: Annotated[
+        Literal["w8a8", "w8a16", "w16a16", "none"] | None,
+        Parameter(help="Bits of weights and of activations; none: a float file, which needs no --calib."),
+    ] = None,
     setting: Annotated[Path | None, Parameter(help="Recipe: a TOML file of quantization settings.", validator=FILE)] = None,
     test_values: Annotated[bool, Parameter(help="Embed an input and its outputs for espdl test.", show_default=False)] = False,
     mean: Annotated[str, PER_CHANNEL, Parameter(help="Of pixels in 0..1, for all channels or each: 0.485,0.456,0.406.")] = "0",
@@ -52,15 +59,20 @@ def command(
     from espdl.quantize.pictures import PictureOptions
     from espdl.wording import counted, kilobytes
 
+    if bits and quant_type:
+        raise CycloptsError(msg="--bits and --quant-type are both given: --quant-type alone says all.")
+    kind = quant_type or ("w16a16" if bits == 16 else "w8a8")
+    if calib is None and kind != "none":
+        raise CycloptsError(msg="--calib is missing: only --quant-type none, a float file, needs no calibration data.")
     pictures = PictureOptions(_floats(mean), _floats(std), bgr)
     shapes = parse_shapes(input_shape)
     with stage(f"quantizing {model.name}") as say:
-        result = run_job(Job(model, output, target, calib, calib_steps, bits, setting, test_values, pictures, shapes), say)
+        result = run_job(Job(model, output, target, calib, calib_steps, kind, setting, test_values, pictures, shapes), say)
     if json:
         print_json(result.to_dict())
         return 1 if result.test_passed is False else 0
     facts = [
-        ("chip", f"{result.target}, {result.bits} bits"),
+        ("chip", f"{result.target}, {_KINDS[result.quant_type]}"),
         ("calibration", result.calibration),
         ("file", f"{result.files[0]}, {kilobytes(result.file_bytes)} (ONNX: {kilobytes(result.network_bytes)})"),
         ("beside it", ", ".join(Path(file).name for file in result.files[1:])),

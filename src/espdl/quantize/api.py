@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -79,17 +80,19 @@ class QuantizedModel:
 
     def report(self) -> str:
         """How close the integer run is to the float network on the first calibration samples, and what a user should know; as text."""
-        lines = [f"Integer run against the float network, {counted(len(self.samples), 'calibration sample')}:"]
-        lines += [f"  {name}: {decibels:.1f} dB" for name, decibels in self.snr(self.samples).items()]
+        lines = []
+        if self.samples:
+            lines = [f"Run of the file against the float network, {counted(len(self.samples), 'calibration sample')}:"]
+            lines += [f"  {name}: {decibels:.1f} dB" for name, decibels in self.snr(self.samples).items()]
         return "\n".join(lines + [f"  note: {warning}" for warning in self.warnings])
 
 
 def quantize(
     network: Network,
-    calibration: Iterable[Any],
+    calibration: Iterable[Any] | None,
     *,
     target: str | TargetPlatform = DEFAULT_TARGET,
-    bits: int = 8,
+    bits: int | str = 8,
     setting: QuantizationSetting | None = None,
     calib_steps: int | None = None,
     input_shapes: Mapping[str, Sequence[int]] | Sequence[Sequence[int]] | None = None,
@@ -105,9 +108,9 @@ def quantize(
 
     Args:
         network: path of an ``.onnx`` file, ModelProto or onnx_ir model.
-        calibration: yields batches of real inputs; see :func:`espdl.quantize.dataloader.samples_of`.
+        calibration: yields batches of real inputs; see :func:`espdl.quantize.dataloader.samples_of`. May be None where all is float.
         target: chip name, or a platform of :func:`espdl.quantize.platform.get_target_platform`.
-        bits: of weights and activations, 8 or 16, when ``target`` is a name.
+        bits: of weights and activations, 8 or 16, or a name of a quantization type (``w8a16``, ``none``), when ``target`` is a name.
         setting: algorithms and exceptions; the defaults for ``bits`` when None.
         calib_steps: number of batches to use; every batch once when None.
         input_shapes: for networks whose file leaves sizes open.
@@ -125,15 +128,19 @@ def quantize(
     """
     platform = target if isinstance(target, TargetPlatform) else get_target_platform(target, bits)
     setting = setting or QuantizationSettingFactory.espdl_setting(platform.activation_bits or 8)
-    check_platform(platform)
     check_setting(setting)
     loaded = load_network(network, input_shapes)
     require_supported(check_network(loaded, platform.chip, setting), platform.chip)
-    samples = samples_of(calibration, loaded, calib_steps, collate_fn)
+    places = (platform, *setting.dispatching_table.platforms.values())
+    is_needed = calibration is not None or not all(place.is_float for place in places)
+    samples = iter(samples_of(() if calibration is None else calibration, loaded, calib_steps, collate_fn) if is_needed else ())
     model = prepare(loaded, platform.chip, setting)
     given = [] if test_inputs is None else [next(samples_of([test_inputs], loaded))]
+    if test_values and not given and not is_needed:
+        raise EspdlError("test values need an input", hint="give test_inputs, or calibration data")
     kept: list[Sample] = []
     graph = quantize_graph(model, platform, setting, _keep(samples, kept), calib_steps)
+    kept += islice(samples, 0 if kept else KEPT_SAMPLES)
     tables = setting.lut_optimization_setting
     fused = tables.target_ops if platform.activation_bits == 16 and setting.lut_optimization else ()
     lowering = LoweringOptions(frozenset(fused), tables.step, table_step)
@@ -143,14 +150,6 @@ def quantize(
         record = with_test_values(record, data, lowered, platform.chip, (given or kept)[0], test_output_names)
         data = file_bytes(record)
     return QuantizedModel(graph, record, data, lowered, kept)
-
-
-def check_platform(platform: TargetPlatform) -> None:
-    """Raises :class:`EspdlError` for a platform that networks cannot be quantized for."""
-    if platform.is_float or platform.weight_bits != platform.activation_bits or platform.high_precision:
-        raise EspdlError(
-            f"quantization for {platform.name} is not supported", hint="use 8 or 16 bits for weights and activations"
-        )
 
 
 def _keep(samples: Iterable[Sample], kept: list[Sample]) -> Iterable[Sample]:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import onnx_ir as ir
 
 import espdl.dl.module  # noqa: F401  # fills MODULE_TYPES
 from espdl.dl.module.base import MODULE_TYPES, Module
+from espdl.dl.module.contract import Availability
 from espdl.dtypes import QuantType
 from espdl.errors import EspdlError
 from espdl.quantize.facts import attributes_of
 from espdl.quantize.graph import QuantGraph, QuantInfo, Role
-from espdl.quantize.passes.tools import constant
+from espdl.quantize.passes.tools import attribute, constant
 from espdl.quantize.platform import TargetPlatform
 from espdl.quantize.setting import QuantizationSetting
 from espdl.quantize.setting_check import check_layer_names
@@ -57,6 +59,11 @@ def assign(model: ir.Model, platform: TargetPlatform, setting: QuantizationSetti
         name = node.name or ""
         wanted = overrides.get(name, platform)
         graph.bits[name] = node_bits(node, wanted, forced=name in overrides)
+        if graph.bits[name] == 16 and wanted.weight_bits == 8:
+            if takes_narrow_weights(node):
+                graph.narrow.add(name)
+            elif node.op_type == "MatMul":
+                wanted = replace(wanted, weight_bits=16)
         graph.platforms[name] = wanted.name if graph.bits[name] else "FP32"
         _add_inputs(graph, node, setting)
         _add_outputs(graph, node, setting)
@@ -67,7 +74,27 @@ def assign(model: ir.Model, platform: TargetPlatform, setting: QuantizationSetti
         if readers:
             widest = max(readers, key=lambda info: info.bits)
             graph.produced[value.name or ""] = QuantInfo(value.name or "", widest.bits, observer=widest.observer)
+    graph.warnings += _newer_than_firmware(graph)
     return graph
+
+
+def _newer_than_firmware(graph: QuantGraph) -> list[str]:
+    """What ESP-DL 3.3.9 does not load, one sentence each."""
+    refused = {node.op_type for node in graph.nodes() if not graph.bits[node.name or ""]}
+    refused = {op_type for op_type in refused if QuantType.FLOAT32 not in MODULE_TYPES[op_type].contract.quant_types}
+    found = []
+    if refused:
+        found.append(f"ESP-DL refuses to load {', '.join(sorted(refused))} in float32: only espdl runs the file")
+    if graph.narrow:
+        found.append(f"8-bit weights with 16-bit activations (W8A16): {Availability.NEWER.value}")
+    return found
+
+
+def takes_narrow_weights(node: ir.Node) -> bool:
+    """Whether a node has an 8-bit weight where its platform asks for 8-bit weights and 16-bit activations (quantizer spec 2.2)."""
+    module = module_of(node)
+    weight = constant(node.inputs[1]) if module.quantization.computing and len(node.inputs) > 1 else None
+    return module.contract.narrow_weights and weight is not None and weight.ndim > 1 and attribute(node, "group", 1) == 1
 
 
 def node_bits(node: ir.Node, platform: TargetPlatform, forced: bool = False) -> int:
@@ -84,7 +111,7 @@ def node_bits(node: ir.Node, platform: TargetPlatform, forced: bool = False) -> 
         return 0
     if bits and QUANT_TYPES[bits] in able and (forced or not module.quantization.prefers_float):
         return bits
-    if QuantType.FLOAT32 in able and (not forced or bits == 0):
+    if module.runs_float() if bits == 0 else (QuantType.FLOAT32 in able and not forced):
         return 0
     forms = ", ".join(sorted(quant_type.attribute for quant_type in able))
     raise EspdlError(
@@ -126,14 +153,14 @@ def _add_inputs(graph: QuantGraph, node: ir.Node, setting: QuantizationSetting) 
 
 def _parameter_info(graph: QuantGraph, node: ir.Node, index: int, array: np.ndarray, setting: QuantizationSetting) -> QuantInfo:
     name, rules = node.name or "", module_of(node).quantization
-    bits = graph.bits[name]
+    bits = 8 if index == 1 and name in graph.narrow else graph.bits[name]
     value_name = node.inputs[index].name or ""  # type: ignore[union-attr]  # the caller has the value
     if not np.isfinite(array).all():
         raise EspdlError(f"constant {value_name!r} holds NaN or infinite values", where=at_node(name, node.op_type))
     if rules.states is not None and index in rules.states.gate_inputs:
         return QuantInfo(value_name, GATE_BITS, Role.CONSTANT)
     if rules.computing and index == 2:
-        return QuantInfo(value_name, graph.chip.export_bias_bits(bits), Role.BIAS)
+        return QuantInfo(value_name, graph.chip.export_bias_bits(graph.bits[name]), Role.BIAS)
     axis = None
     if rules.computing and index == 1 and rules.weight_channel_axis is not None and graph.chip.per_channel_weights:
         axis = rules.weight_channel_axis(attributes_of(node))

@@ -105,8 +105,8 @@ class Emitter:
     def node(
         self, op_type: str, name: str, inputs: Sequence[str], outputs: Sequence[str], attributes: Mapping[str, Any], bits: int
     ) -> records.Node:
-        """Adds a node; attributes are sorted by name, ``quant_type`` comes from ``bits``."""
-        values = {**attributes, "quant_type": QUANT_TYPES[bits].attribute}
+        """Adds a node; attributes are sorted by name, ``quant_type`` comes from ``bits`` unless it is among them."""
+        values = {"quant_type": QUANT_TYPES[bits].attribute, **attributes}
         entries = [records.Attribute(key, values[key]) for key in sorted(values)]
         node = records.Node(op_type, name, list(inputs), list(outputs), entries)
         self.nodes.append(node)

@@ -115,6 +115,7 @@ class QuantGraph:
         model: the float network; not changed by quantization.
         chip: what it is quantized for.
         bits: activation width of every node by name: 8, 16, or 0 for float.
+        narrow: names of nodes whose weights have 8 bits and whose activations 16.
         platforms: platform name of every node, for the ``.json`` file.
         produced: representation of graph inputs and node outputs by tensor name; float where there is none.
         consumed: representation by (node name, input index); float, or not a number to be quantized, where there is none.
@@ -125,6 +126,7 @@ class QuantGraph:
     model: ir.Model
     chip: Chip
     bits: dict[str, int] = field(default_factory=dict)
+    narrow: set[str] = field(default_factory=set)
     platforms: dict[str, str] = field(default_factory=dict)
     produced: dict[str, QuantInfo] = field(default_factory=dict)
     consumed: dict[tuple[str, int], QuantInfo] = field(default_factory=dict)

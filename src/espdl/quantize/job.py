@@ -15,6 +15,7 @@ from espdl.quantize.export import output_places
 from espdl.quantize.importer import load_network
 from espdl.quantize.passes.tools import shape_of
 from espdl.quantize.pictures import PictureOptions
+from espdl.quantize.platform import get_target_platform
 from espdl.quantize.recipe import load_recipe
 
 
@@ -26,9 +27,9 @@ class Job:
         network: the ``.onnx`` file.
         output: the ``.espdl`` file to write; ``.info`` and ``.json`` are written beside it.
         target: chip.
-        calibration: see :func:`espdl.quantize.calibration_data.open_calibration_data`.
+        calibration: see :func:`espdl.quantize.calibration_data.open_calibration_data`; may be None for a float file.
         steps: the largest number of samples to use.
-        bits: of weights and activations.
+        quant_type: ``w8a8``, ``w8a16``, ``w16a16``, or ``none`` for a float file.
         recipe: TOML file of settings; the defaults when None.
         test_values: embeds the first sample and the outputs of the integer run.
         pictures: how pixels become numbers.
@@ -38,9 +39,9 @@ class Job:
     network: Path
     output: Path
     target: str
-    calibration: str
+    calibration: str | None
     steps: int = 32
-    bits: int = 8
+    quant_type: str = "w8a8"
     recipe: Path | None = None
     test_values: bool = False
     pictures: PictureOptions | None = None
@@ -52,6 +53,7 @@ class JobResult:
     """What came of it.
 
     Attributes:
+        bits: of activations; 0 in a float file.
         files: written, the model first.
         snr_db: of each output of the integer run against the float network, over ``compared`` calibration samples, by ONNX name.
         test_passed: outcome of the embedded test on the file that was written; None without test values.
@@ -60,6 +62,7 @@ class JobResult:
 
     target: str
     bits: int
+    quant_type: str
     files: tuple[str, ...]
     file_bytes: int
     network_bytes: int
@@ -86,28 +89,32 @@ def run_job(job: Job, say: Callable[[str], None] = lambda text: None) -> JobResu
     Raises:
         EspdlError: naming the file, setting, node or sample concerned. Nothing is written then.
     """
-    output_places(job.output, keep=[path for path in (job.network, Path(job.calibration), job.recipe) if path is not None])
-    setting = load_recipe(job.recipe, job.target, job.bits) if job.recipe else None
+    data_place = None if job.calibration is None else Path(job.calibration)
+    output_places(job.output, keep=[path for path in (job.network, data_place, job.recipe) if path is not None])
+    platform = get_target_platform(job.target, job.quant_type)
+    setting = load_recipe(job.recipe, platform) if job.recipe else None
     say(f"reading {job.network.name}")
     network = load_network(job.network, job.input_shapes)
-    data = open_calibration_data(job.calibration, input_shapes_of(network), job.steps, job.pictures)
+    data = None
+    if job.calibration is not None:
+        data = open_calibration_data(job.calibration, input_shapes_of(network), job.steps, job.pictures)
     say(f"quantizing {job.network.name}")
-    quantized = quantize(
-        network, data, target=job.target, bits=job.bits, setting=setting, calib_steps=len(data), test_values=job.test_values
-    )
+    steps = None if data is None else len(data)
+    quantized = quantize(network, data, target=platform, setting=setting, calib_steps=steps, test_values=job.test_values)
     files = quantized.save(job.output)
     say("comparing with the float network")
-    snr = quantized.snr(quantized.samples)
+    snr = quantized.snr(quantized.samples) if quantized.samples else {}
     verdict = quantized.model().test() if job.test_values else None
     return JobResult(
         target=quantized.graph.chip.name,
-        bits=job.bits,
+        bits=platform.activation_bits,
+        quant_type=platform.quant_type,
         files=tuple(map(str, files)),
         file_bytes=len(quantized.data),
         network_bytes=job.network.stat().st_size,
         operators=len(quantized.record.graph.node),
-        samples=len(data),
-        calibration=data.source,
+        samples=steps or 0,
+        calibration="none" if data is None else data.source,
         snr_db=snr,
         compared=len(quantized.samples),
         test_passed=None if verdict is None else bool(verdict),

@@ -101,6 +101,8 @@ class _Lowering:
             result = self._fuse_activation(node, attributes)
             outputs[0] = result.name or ""
             _finish_computing(node, attributes)
+        if node.name in self.graph.narrow:
+            attributes["quant_type"] = "W8A16"
         if (gates := self.graph.gates.get(node.name or "")) is not None:
             attributes["gate_exponent"] = gates.exponent
         for index, (value, order) in enumerate(zip(node.outputs, arrangement.outputs, strict=True)):

@@ -9,6 +9,7 @@ from espdl.chips import Chip, get_chip
 from espdl.errors import EspdlError
 
 _BITS = {"w8a8": (8, 8), "w8a16": (8, 16), "w16a16": (16, 16), "none": (0, 0)}
+"""Widths of weights and activations by the name of a quantization type."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,11 @@ class TargetPlatform:
     @property
     def is_float(self) -> bool:
         return self.activation_bits == 0
+
+    @property
+    def quant_type(self) -> str:
+        """The name of the quantization type: ``w8a8`` and so on, ``none`` for float."""
+        return next(name for name, bits in _BITS.items() if bits == (self.weight_bits, self.activation_bits))
 
     @property
     def name(self) -> str:

@@ -38,7 +38,8 @@ def quantize_graph(
     share_representations(graph)
     align_representations(graph, setting.fusion_setting.force_alignment_overlap)
     calibrate_parameters(graph)
-    calibrate(graph, samples, total)
+    if any(True for _ in graph.infos()):
+        calibrate(graph, samples, total)
     if setting.quant_config_modify:
         modify_exponents(graph, setting.quant_config_modify_setting.custom_config)
     ensure_headroom(graph)

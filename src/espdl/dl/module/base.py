@@ -188,9 +188,20 @@ class Module:
             if output is None and index not in self.optional_outputs:
                 raise EspdlError(f"output {index} is missing", why=f"{self.op_type} always writes it")
         self.strict_onnx = machine.strict_onnx
-        if wants_float_form(Site(self, inputs, outputs, machine)):
+        in_float = self.quant_type is QuantType.FLOAT32 and self._refused_in_float() and _is_float(inputs)
+        if in_float or wants_float_form(Site(self, inputs, outputs, machine)):
             return Module.bind(self, inputs, cast(Sequence[TensorBase], outputs), machine)
         return self.bind(inputs, cast(Sequence[TensorBase], outputs), machine)
+
+    @classmethod
+    def runs_float(cls) -> bool:
+        """Whether it computes in binary32 here. Where its contract does not say so, too, ESP-DL refuses the node."""
+        return QuantType.FLOAT32 in cls.contract.quant_types or cls._refused_in_float()
+
+    @classmethod
+    def _refused_in_float(cls) -> bool:
+        has_float_form = cls.float_forward is not Module.float_forward
+        return has_float_form and QuantType.FLOAT32 not in cls.contract.quant_types
 
     def _run_bound(self, inputs: list[TensorBase | None], outputs: list[TensorBase | None], machine: Machine) -> None:
         used = (
@@ -222,6 +233,10 @@ class Module:
     def print(self) -> None:
         """Prints name, type and quantization type."""
         print(f"{self.op_type} {self.name}: quant_type {self.quant_type.name}")
+
+
+def _is_float(inputs: Sequence[TensorBase | None]) -> bool:
+    return bool(inputs) and inputs[0] is not None and inputs[0].dtype is DType.FLOAT
 
 
 def _to_float(tensor: TensorBase | None) -> NDArray | None:
