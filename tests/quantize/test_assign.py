@@ -21,7 +21,7 @@ from espdl.quantize.parameters import calibrate_parameters, set_bias_exponents, 
 from espdl.quantize.pipeline import prepare
 from espdl.quantize.platform import get_target_platform
 from espdl.quantize.quantizer import quantize_graph
-from espdl.quantize.setting import QuantizationSetting, QuantizationSettingFactory
+from espdl.quantize.setting import QuantizationFusionSetting, QuantizationSetting, QuantizationSettingFactory
 from espdl.quantize.share import share_representations
 from tests.quantize.graphs import feeds, network, op, weights
 
@@ -100,6 +100,12 @@ def test_probabilities_stay_float_and_are_quantized_for_the_reader() -> None:
 # Alignment
 
 
+def forced() -> QuantizationFusionSetting:
+    setting = QuantizationSettingFactory.espdl_setting().fusion_setting
+    setting.force_alignment_overlap = True
+    return setting
+
+
 def residual(other: str = "") -> onnx.ModelProto:
     nodes = [conv("w", "x", "a"), conv("v", "a", "b"), op("Add", "a b", "s"), op("Sigmoid", "s", "y")]
     return network(nodes, {"x": IMAGE}, {"w": KERNEL, "v": KERNEL})
@@ -119,7 +125,7 @@ def test_alignment_can_be_forced_on_tensors_read_elsewhere() -> None:
     prepared = prepare(load_network(residual()), get_chip("c"))
     graph = assign(prepared, get_target_platform("c"), QuantizationSettingFactory.espdl_setting())
     share_representations(graph)
-    align_representations(graph, force=True)
+    align_representations(graph, forced())
     assert graph.produced["a"].root is graph.produced["s"].root
 
 
@@ -263,7 +269,7 @@ def test_exponents_that_never_settle_are_refused() -> None:
     prepared = prepare(load_network(model), get_chip("c"))
     graph = assign(prepared, get_target_platform("c"), QuantizationSettingFactory.espdl_setting())
     share_representations(graph)
-    align_representations(graph, force=True)
+    align_representations(graph, forced())
     calibrate_parameters(graph)
     calibrate(graph, [feeds(model)])
     with pytest.raises(EspdlError, match="no exponents fit"):

@@ -177,3 +177,38 @@ def test_zeros_before_the_first_number_are_counted() -> None:
     assert histogram.counts[0] == 5
     assert histogram.total == 6
     assert least_error_exponent(histogram, 8) == exponent_for_range(3.0, 8)
+
+
+class TestIsotone:
+    def test_the_winner_stays_the_winner(self) -> None:
+        """Scores close together: minmax would make them equal."""
+        rows = np.array([[0.50, 0.49, -3.0], [0.30, 0.29, -3.0]], np.float32)
+        (exponent,) = chosen("isotone", rows)
+        integers = np.clip(np.floor(np.ldexp(rows, -exponent) + 0.5), -128, 127)
+        assert (integers[:, 0] > integers[:, 1]).all()
+        assert exponent < exponent_for_range(3.0, 8)
+
+    def test_where_it_makes_no_difference_it_is_minmax(self) -> None:
+        rows = np.eye(5, dtype=np.float32) * 2
+        assert chosen("isotone", rows) == chosen("minmax", rows)
+
+    def test_the_majority_decides_over_batches(self) -> None:
+        close = np.array([[0.50, 0.49]], np.float32)
+        far = np.array([[900.0, 800.0]], np.float32)
+        few, many = chosen("isotone", close, far, far), chosen("isotone", close, close, far)
+        assert few == chosen("minmax", far)
+        assert many[0] < few[0]
+
+    def test_classes_of_images_lie_on_axis_1(self) -> None:
+        rows = np.random.default_rng(0).standard_normal((12, 5)).astype(np.float32)
+        image = np.ascontiguousarray(rows.reshape(1, 3, 4, 5).transpose(0, 3, 1, 2))
+        assert chosen("isotone", image) == chosen("isotone", rows)
+
+    @pytest.mark.parametrize("values", [np.zeros((2, 4)), np.ones((3, 1)), np.full((2, 3), 7.0), np.zeros((0, 3))])
+    def test_without_a_winner_it_is_minmax(self, values: np.ndarray) -> None:
+        assert chosen("isotone", values.astype(np.float32)) == chosen("minmax", values.astype(np.float32))
+
+    def test_negative_scores(self) -> None:
+        rows = np.array([[-5.0, -5.1, -100.0]], np.float32)
+        (exponent,) = chosen("isotone", rows)
+        assert np.floor(np.ldexp(-5.0, -exponent) + 0.5) > np.floor(np.ldexp(-5.1, -exponent) + 0.5) >= -128

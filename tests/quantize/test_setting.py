@@ -68,8 +68,8 @@ def test_what_nothing_acts_upon_is_refused_when_turned_on(name: str) -> None:
 
 def test_choices_that_are_not_there_are_refused() -> None:
     setting = QuantizationSettingFactory.espdl_setting()
-    setting.fusion_setting.align_elementwise_to = "Align to Large"
-    with pytest.raises(EspdlError, match="Align to Output"):
+    setting.fusion_setting.align_elementwise_to = "None"
+    with pytest.raises(EspdlError, match="'Align to Output' or 'Align to Large'"):
         check_setting(setting)
     setting = QuantizationSettingFactory.espdl_setting()
     setting.graph_format_setting.fuse_conv_bn = False
@@ -84,7 +84,7 @@ def test_unknown_algorithms_are_refused(group: str) -> None:
     with pytest.raises(EspdlError, match="percentile"):
         check_setting(setting)
     setting = QuantizationSettingFactory.espdl_setting()
-    getattr(setting, group).calib_algorithm_per_layer["conv"] = "isotone"
+    getattr(setting, group).calib_algorithm_per_layer["conv"] = "floating"
     with pytest.raises(EspdlError, match="isotone"):
         check_setting(setting)
 

@@ -10,10 +10,15 @@ from espdl.dl.module.contract import Align, States
 from espdl.quantize.assign import module_of
 from espdl.quantize.graph import QuantGraph, QuantInfo, Role
 from espdl.quantize.passes.tools import constant
+from espdl.quantize.setting import QuantizationFusionSetting
 from espdl.quantize.share import ACTIVATIONS
 
+TO_OUTPUT, TO_LARGE, TO_INPUT, NOTHING = "Align to Output", "Align to Large", "Align to Input", "None"
+AVERAGES = ("AveragePool", "GlobalAveragePool")
+JOINTS = ("Concat", "ScatterND")
 
-def align_representations(graph: QuantGraph, force: bool = False) -> None:
+
+def align_representations(graph: QuantGraph, fusion: QuantizationFusionSetting | None = None) -> None:
     """Aligns inputs to outputs (Add, Sub, Concat, Resize), compared tensors to each other, and constants to the input they belong to.
 
     A tensor that is only read where it must be aligned is written with that exponent in the first place; one that is also read
@@ -21,15 +26,19 @@ def align_representations(graph: QuantGraph, force: bool = False) -> None:
 
     Args:
         graph: with shared representations.
-        force: aligns tensors that are read elsewhere, too.
+        fusion: to what is aligned; the defaults of ``espdl_setting()`` when None.
     """
+    force = fusion is not None and fusion.force_alignment_overlap
     for node in graph.nodes():
-        rules = module_of(node).quantization
-        if rules.align in (Align.INPUTS_TO_OUTPUT, Align.INPUT_TO_OUTPUT):
-            result = graph.output_info(node.outputs[0])
+        rules, choice = module_of(node).quantization, _choice(node, fusion)
+        result, source = graph.output_info(node.outputs[0]), graph.input_info(node, 0)
+        if choice in (TO_OUTPUT, TO_LARGE) and result is not None:
             inputs = range(len(node.inputs) if rules.align is Align.INPUTS_TO_OUTPUT else 1)
-            if result is not None:
-                _align_inputs(graph, node, inputs, result, force)
+            if choice == TO_LARGE:
+                result.watched += _computed(graph, node, inputs)
+            _align_inputs(graph, node, inputs, result, force)
+        elif choice == TO_INPUT and result is not None and source is not None:
+            result.align_to(source)
         elif rules.align is Align.INPUTS_TOGETHER:
             _align_together(graph, node)
         first = graph.input_info(node, 0)
@@ -39,6 +48,24 @@ def align_representations(graph: QuantGraph, force: bool = False) -> None:
                 info.align_to(first)
         if rules.states is not None:
             _align_states(graph, node, rules.states, force)
+
+
+def _choice(node: ir.Node, fusion: QuantizationFusionSetting | None) -> str:
+    """What a node's exponents are aligned to: one of the words of the setting."""
+    align = module_of(node).quantization.align
+    if node.op_type in AVERAGES:
+        return NOTHING if fusion is None else fusion.align_avgpooling_to
+    if align is Align.INPUT_TO_OUTPUT:
+        return TO_OUTPUT if fusion is None else fusion.align_resize_to
+    if align is Align.INPUTS_TO_OUTPUT and fusion is not None:
+        return fusion.align_concat_to if node.op_type in JOINTS else fusion.align_elementwise_to
+    return TO_OUTPUT if align is Align.INPUTS_TO_OUTPUT else NOTHING
+
+
+def _computed(graph: QuantGraph, node: ir.Node, indices: Iterable[int]) -> list[str]:
+    """Names of the quantized activations among those inputs."""
+    values = [node.inputs[index] for index in indices if graph.input_info(node, index) is not None]
+    return [value.name or "" for value in values if value is not None and constant(value) is None]
 
 
 def _align_inputs(graph: QuantGraph, node: ir.Node, indices: Iterable[int], result: QuantInfo, force: bool) -> None:

@@ -22,6 +22,7 @@ from espdl.quantize.dataloader import Sample, samples_of
 from espdl.quantize.export import ExportOptions, build_record, file_bytes, write_files
 from espdl.quantize.graph import QuantGraph
 from espdl.quantize.importer import load_network
+from espdl.quantize.layer_names import with_prepared_names
 from espdl.quantize.lower import Lowered
 from espdl.quantize.pipeline import prepare
 from espdl.quantize.platform import TargetPlatform, get_target_platform
@@ -135,6 +136,7 @@ def quantize(
     is_needed = calibration is not None or not all(place.is_float for place in places)
     samples = iter(samples_of(() if calibration is None else calibration, loaded, calib_steps, collate_fn) if is_needed else ())
     model = prepare(loaded, platform.chip, setting)
+    setting = with_prepared_names(setting, loaded, model)
     given = [] if test_inputs is None else [next(samples_of([test_inputs], loaded))]
     if test_values and not given and not is_needed:
         raise EspdlError("test values need an input", hint="give test_inputs, or calibration data")

@@ -15,10 +15,11 @@ from espdl.dtypes import QuantType
 from espdl.errors import EspdlError
 from espdl.quantize.facts import attributes_of
 from espdl.quantize.graph import QuantGraph, QuantInfo, Role
-from espdl.quantize.passes.tools import attribute, constant
+from espdl.quantize.passes.tools import attribute, constant, sole_consumer
 from espdl.quantize.platform import TargetPlatform
 from espdl.quantize.setting import QuantizationSetting
 from espdl.quantize.setting_check import check_layer_names
+from espdl.quantize.widths import custom_platform
 from espdl.wording import at_node
 
 GATE_BITS = 16
@@ -52,13 +53,21 @@ def assign(model: ir.Model, platform: TargetPlatform, setting: QuantizationSetti
     names = [node.name or "" for node in model.graph]
     overrides = setting.dispatching_table.platforms
     check_layer_names(overrides, names, "dispatching_table")
+    check_layer_names(setting.custom_tqc, names, "custom_tqc")
+    places: dict[str, TargetPlatform] = {}
     activations, parameters = setting.quantize_activation_setting, setting.quantize_parameter_setting
     check_layer_names(activations.calib_algorithm_per_layer, names, "calib_algorithm_per_layer")
     check_layer_names(parameters.calib_algorithm_per_layer, names, "calib_algorithm_per_layer")
     for node in model.graph:
         name = node.name or ""
-        wanted = overrides.get(name, platform)
-        graph.bits[name] = node_bits(node, wanted, forced=name in overrides)
+        wanted = overrides.get(name) or _platform_before(node, places) or platform
+        if name in setting.custom_tqc:
+            try:
+                wanted = custom_platform(node, wanted, setting.custom_tqc[name])
+            except EspdlError as error:
+                raise error.at(f"custom_tqc[{name!r}]") from None
+        places[name] = wanted
+        graph.bits[name] = node_bits(node, wanted, forced=name in overrides or name in setting.custom_tqc)
         if graph.bits[name] == 16 and wanted.weight_bits == 8:
             if takes_narrow_weights(node):
                 graph.narrow.add(name)
@@ -76,6 +85,15 @@ def assign(model: ir.Model, platform: TargetPlatform, setting: QuantizationSetti
             graph.produced[value.name or ""] = QuantInfo(value.name or "", widest.bits, observer=widest.observer)
     graph.warnings += _newer_than_firmware(graph)
     return graph
+
+
+def _platform_before(node: ir.Node, places: Mapping[str, TargetPlatform]) -> TargetPlatform | None:
+    """Where a Relu runs that alone reads a 16-bit product: there, too, so that it becomes part of it (quantizer spec 7.1)."""
+    source = node.inputs[0].producer() if node.op_type == "Relu" and node.inputs[0] is not None else None
+    if source is None or not module_of(source).quantization.computing or sole_consumer(source.outputs[0]) is not node:
+        return None
+    place = places[source.name or ""]
+    return place if place.activation_bits == 16 else None
 
 
 def _newer_than_firmware(graph: QuantGraph) -> list[str]:

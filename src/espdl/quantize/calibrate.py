@@ -38,7 +38,9 @@ def calibrate(graph: QuantGraph, samples: Iterable[Sample], total: int | None = 
     """
     observers = _observers(graph)
     gates = [GateReach(node, graph.gates[node.name or ""]) for node in graph.nodes() if node.name in graph.gates]
-    names = dict.fromkeys([*observers, *(name for reach in gates for name in reach.names)])
+    initializers = graph.model.graph.initializers
+    watched = [name for name in observers if name not in initializers]
+    names = dict.fromkeys([*watched, *(name for reach in gates for name in reach.names)])
     session = FloatRun(graph.model, list(names), quantized_weights(graph))
     count = 0
     for sample in track(samples, "Calibrating", total):
@@ -56,8 +58,7 @@ def calibrate(graph: QuantGraph, samples: Iterable[Sample], total: int | None = 
         count += 1
     if not count:
         raise EspdlError("the calibration data are empty")
-    for watch in {id(watch): watch for watches in observers.values() for watch in watches}.values():
-        watch.info.set_exponents(watch.observer.exponents())
+    _set_exponents(watch for watches in observers.values() for watch in watches)
     for reach in gates:
         reach.set_exponent()
     return count
@@ -79,20 +80,32 @@ def quantized_weights(graph: QuantGraph) -> dict[str, NDArray]:
 def _observers(graph: QuantGraph) -> dict[str, list[_Watch]]:
     """What looks at each tensor, by name; a tensor may belong to several groups (8 and 16 bits)."""
     roots: dict[int, QuantInfo] = {}
+    further: dict[int, list[str]] = {}
     for info in graph.infos():
         root = info.root
         if root.role is Role.ACTIVATION and not root.has_exponents:
             roots[id(root)] = root
+            further.setdefault(id(root), list(root.watched)).extend(info.watched)
     initializers = graph.model.graph.initializers
     found: dict[str, list[_Watch]] = {}
     for root in roots.values():
-        watch = _Watch(root, create_observer(root.observer, root.bits))
-        for name in (root.value, *root.watched):
+        for name in dict.fromkeys((root.value, *further[id(root)])):
+            watch = _Watch(root, create_observer(root.observer, root.bits))
             if name in initializers:
                 watch.observer.observe(initializers[name].const_value.numpy())  # type: ignore[union-attr]  # initializers have values
-            else:
-                found.setdefault(name, []).append(watch)
+            found.setdefault(name, []).append(watch)
     return found
+
+
+def _set_exponents(watches: Iterable[_Watch]) -> None:
+    """Each group gets the largest exponent that one of its tensors needs."""
+    needed: dict[int, tuple[QuantInfo, int]] = {}
+    for watch in watches:
+        (exponent,) = watch.observer.exponents()
+        _, least = needed.get(id(watch.info), (watch.info, exponent))
+        needed[id(watch.info)] = (watch.info, max(exponent, least))
+    for info, exponent in needed.values():
+        info.set_exponents((exponent,))
 
 
 @dataclass

@@ -36,7 +36,7 @@ def quantize_graph(
     """
     graph = assign(model, platform, setting)
     share_representations(graph)
-    align_representations(graph, setting.fusion_setting.force_alignment_overlap)
+    align_representations(graph, setting.fusion_setting)
     calibrate_parameters(graph)
     if any(True for _ in graph.infos()):
         calibrate(graph, samples, total)

@@ -110,7 +110,7 @@ class WeightSplitSetting(SettingGroup):
 
 @dataclass
 class ActivationQuantizationSetting(SettingGroup):
-    """The calibration algorithm of activations, for all layers and by the name of a node: minmax, percentile, kl, mse."""
+    """The calibration algorithm of activations, for all layers and by the name of a node: minmax, percentile, kl, mse, isotone."""
 
     calib_algorithm: str | None = None
     calib_algorithm_per_layer: dict[str, str] = field(default_factory=dict)
@@ -181,7 +181,16 @@ class BiasCorrectSetting(SettingGroup):
 
 @dataclass
 class QuantizationFusionSetting(SettingGroup):
-    """Which tensors share an exponent. Only ``force_alignment_overlap`` can be changed: it aligns tensors that are read elsewhere, too."""
+    """Which tensors share an exponent (quantizer spec 7.6).
+
+    ``align_elementwise_to`` (Add, Sub, Max, Min) and ``align_concat_to`` are ``Align to Output`` or ``Align to Large``: inputs and output
+    have the exponent of the output, or the largest that any of them needs. Not ``None``: the chips work on raw integers there. In ESP-PPQ
+    ``Align to Large`` always doubles the largest scale, and leaves the output with another exponent than the inputs; neither is done here.
+
+    ``align_avgpooling_to`` and ``align_resize_to`` are ``None``, ``Align to Input`` or ``Align to Output``.
+
+    ``force_alignment_overlap`` aligns tensors that are read elsewhere, too. The other settings cannot be changed.
+    """
 
     remove_useless_quantization: bool = True
     fuse_activation: bool = True
@@ -210,12 +219,17 @@ class LUTOptimizationSetting(SettingGroup):
 
 @dataclass
 class QuantizationSetting(SettingGroup):
-    """All settings. ``QuantizationSettingFactory.espdl_setting()`` gives the defaults for ESP chips."""
+    """All settings. ``QuantizationSettingFactory.espdl_setting()`` gives the defaults for ESP chips.
+
+    ``custom_tqc`` gives widths to single tensors, by node: ``{"/Conv": {"output_0": {"bit_width": 16}}}``; see
+    :func:`espdl.quantize.widths.custom_platform`. In ESP-PPQ it is an attribute of the quantizer.
+    """
 
     version: str = "0.6.6"
     signature: str = "PPL Quantization Tool"
     dispatcher: str = "conservative"
     dispatching_table: DispatchingTable = field(default_factory=DispatchingTable)
+    custom_tqc: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
     graph_format_setting: GraphFormatSetting = field(default_factory=GraphFormatSetting)
     ssd_equalization: bool = False
     ssd_setting: SSDEqualizationSetting = field(default_factory=SSDEqualizationSetting)

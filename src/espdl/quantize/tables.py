@@ -13,6 +13,7 @@ from espdl.chips import Chip
 from espdl.dl.module import BUILT_IN, MODULE_TYPES
 from espdl.dl.module.lut import Lut
 from espdl.dtypes import DType
+from espdl.errors import EspdlError
 from espdl.fbs import records
 from espdl.quantize.assign import module_of
 from espdl.quantize.emitter import Emitter, Format, format_of
@@ -69,6 +70,12 @@ class Tables:
         if bits == 16 and not becomes_lut and not issubclass(module_of(node), Lut):
             return node.op_type
         step = 1 if bits == 8 else self.options.table_step if becomes_lut else self.options.other_step
+        if step < 1 or step & (step - 1):
+            raise EspdlError(
+                f"int16_lut_step = {step} is not a power of two",
+                why=f"the chip looks {node.op_type} up in a table at 16 bits",
+                hint="256 is the default",
+            )
         tensor = table(node, format_of(source), format_of(target), self.out.chip, step)
         key = (tensor.dims, tensor.exponents, tensor.data.tobytes())
         if key not in self._names:
