@@ -11,12 +11,13 @@ import pytest
 
 from espdl.dl import Model
 from espdl.dtypes import DType
-from espdl.fbs import records
+from espdl.fbs import read_model, records
 from espdl.quantize.api import QuantizedModel, quantize
 from espdl.quantize.platform import get_target_platform
 from espdl.quantize.setting import QuantizationSetting, QuantizationSettingFactory
 from espdl.quantize.test_values import to_file
 from tests.quantize.graphs import network, op, weights
+from tests.quantize.test_networks import calibration
 
 STEPS, INPUTS, HIDDEN = 9, 5, 8
 GATES = {"GRU": 3, "LSTM": 4}
@@ -249,3 +250,31 @@ def test_the_setting_is_not_changed() -> None:
     before = setting.to_dict()
     quantize(network([layer("GRU", "x w r b", "y")], X, parameters("GRU")), DATA, target="c", setting=setting)
     assert setting.to_dict() == before
+
+
+PUBLISHED = (
+    ("gru_net", "s8", 8),
+    ("gru_net", "s16", 16),
+    ("lstm_net", "s8", 8),
+    ("lstm_net", "s16", 16),
+    ("lstm_net", "w8a16", "w8a16"),
+)
+
+
+@pytest.mark.parametrize(("name", "kind", "bits"), PUBLISHED)
+@pytest.mark.parametrize("target", ["c", "esp32s3", "esp32p4"])
+def test_the_node_is_that_of_published_files(conformance: Path, name: str, target: str, kind: str, bits: int | str) -> None:
+    """Attributes, outputs and the bytes of W, R and B equal those of a file that ESP-DL's C++ code runs."""
+    file = conformance / "ops" / target / "Network" / f"{name}_{kind}.espdl"
+    theirs = read_model(file.read_bytes()[16:]).graph
+    with np.load(conformance / "networks" / name / f"{name}.npz") as archive:
+        samples = calibration({key: archive[key] for key in archive.files})
+    ours = quantize(conformance / "networks" / name / f"{name}_op18.onnx", samples, target=target, bits=bits).record.graph
+    a, b = (next(item for item in graph.node if item.op_type in GATES) for graph in (ours, theirs))
+    assert [(entry.name, entry.value) for entry in a.attribute] == [(entry.name, entry.value) for entry in b.attribute]
+    assert a.output == b.output
+    assert a.input[1:] == b.input[1:4]  # theirs have initial states of zeros, too
+    for key in a.input[1:]:
+        x, y = (next(tensor for tensor in graph.initializer if tensor.name == key) for graph in (ours, theirs))
+        assert (x.data_type, x.dims, x.doc_string, x.exponents) == (y.data_type, y.dims, y.doc_string, y.exponents)
+        np.testing.assert_array_equal(x.data, y.data)
