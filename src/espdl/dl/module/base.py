@@ -52,7 +52,8 @@ class Module:
         m_inputs_index, m_outputs_index: indices of its tensors in the model context.
         strict_onnx: what the machine says, known before shapes are asked for: whether to give what ONNX says where ESP-DL does not.
 
-    A class says in ``optional_outputs`` which outputs a node may omit; :meth:`bind` gets None for those.
+    A class says in ``optional_outputs`` which outputs a node may omit; :meth:`bind` gets None for those. ``binds_float``: its ``bind`` takes
+    binary32 though its contract has no float form, to compute what the chip makes of such files.
     """
 
     op_type: ClassVar[str] = ""
@@ -62,6 +63,7 @@ class Module:
     quantization: ClassVar[Quantization] = Quantization()
     layout: ClassVar[LayoutRule] = LayoutRule()
     optional_outputs: ClassVar[frozenset[int]] = frozenset()
+    binds_float: ClassVar[bool] = False
 
     def __init_subclass__(cls, *, op_type: str | Sequence[str] | None = None, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -201,7 +203,7 @@ class Module:
     @classmethod
     def _refused_in_float(cls) -> bool:
         has_float_form = cls.float_forward is not Module.float_forward
-        return has_float_form and QuantType.FLOAT32 not in cls.contract.quant_types
+        return has_float_form and not cls.binds_float and QuantType.FLOAT32 not in cls.contract.quant_types
 
     def _run_bound(self, inputs: list[TensorBase | None], outputs: list[TensorBase | None], machine: Machine) -> None:
         used = (

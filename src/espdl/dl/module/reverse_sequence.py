@@ -42,6 +42,7 @@ class ReverseSequence(Module, op_type="ReverseSequence"):
         ),
     )
     quantization = Quantization(float_inputs=frozenset({1}), passive=True)
+    binds_float = True
 
     def configure(self) -> None:
         self.batch_axis = integer_attribute(self, "batch_axis", 1)
