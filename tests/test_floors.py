@@ -20,7 +20,7 @@ FLOORS: dict[str, int] = {
     "fbs": 1,
     "dl": 2,
     **dict.fromkeys(("quantize", "estimate"), 3),
-    **dict.fromkeys(("api", "demo", "report", "deploy", "vision", "audio"), 4),
+    **dict.fromkeys(("api", "quantization", "demo", "report", "deploy", "vision", "audio"), 4),
     "cli": 5,
     **dict.fromkeys(("__init__", "__main__"), 6),
 }

@@ -62,7 +62,8 @@ def espdl_quantize_onnx(
         dispatching_method: ``allin``.
         setting: of ``QuantizationSettingFactory.espdl_setting()``; it is not changed.
         device: ``cpu``.
-        error_report: prints how close the integer run is to the float network on calibration data.
+        error_report: prints how close the integer run is to the float network on calibration data, with the guide's tables of
+            errors by layer.
         skip_export: writes nothing.
         export_config: writes ``.info`` and ``.json``.
         export_test_values: embeds test values in the file.

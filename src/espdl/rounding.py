@@ -11,6 +11,9 @@ import enum
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+_NORMAL = 126
+"""Powers of two below it are normal binary32 numbers, and so are their reciprocals."""
+
 
 class Rounding(enum.Enum):
     """How a tie between two integers is decided."""
@@ -35,9 +38,10 @@ def saturate(values: ArrayLike, dtype: np.dtype | type[np.integer]) -> NDArray[n
     """Clamps to the range of the integer ``dtype`` and converts. NaN becomes 0."""
     limits = np.iinfo(dtype)
     array = np.asarray(values)
-    if array.dtype.kind == "f":
-        array = np.nan_to_num(array, nan=0.0, posinf=np.inf, neginf=-np.inf)
-    return np.clip(array, limits.min, limits.max).astype(dtype)
+    clipped = np.clip(array, limits.min, limits.max)
+    if array.dtype.kind == "f" and (unordered := np.isnan(clipped)).any():
+        clipped = np.where(unordered, array.dtype.type(0), clipped)
+    return clipped.astype(dtype)
 
 
 def shift_and_round(values: ArrayLike, shift: ArrayLike, rounding: Rounding) -> NDArray[np.int64]:
@@ -81,7 +85,11 @@ def quantize(
     if array.dtype != np.float64:
         array = array.astype(np.float32, copy=False)
     with np.errstate(over="ignore", invalid="ignore"):
-        scaled = np.ldexp(array, -np.asarray(exponent, dtype=np.int32))
+        shift = -np.asarray(exponent, dtype=np.int32)
+        if shift.ndim == 0 and -_NORMAL < shift < _NORMAL:
+            scaled = array * array.dtype.type(2.0 ** int(shift))  # the same number as ldexp gives, sooner
+        else:
+            scaled = np.ldexp(array, shift)
         return saturate(round_float(scaled, rounding), dtype)
 
 

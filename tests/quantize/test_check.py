@@ -19,6 +19,7 @@ from espdl.quantize.api import quantize
 from espdl.quantize.check import NodeVerdict, check_network, require_supported
 from espdl.quantize.facts import node_facts
 from espdl.quantize.importer import load_network
+from espdl.quantize.setting import QuantizationSettingFactory
 from tests.quantize.graphs import network, op, weights
 
 X = {"x": [1, 4, 6, 5]}
@@ -209,11 +210,10 @@ def test_check_of_every_chip_leaves_the_network_as_it_is() -> None:
 
 
 def test_a_setting_that_keeps_what_the_chip_lacks() -> None:
-    class Setting:
-        convtranspose_decomposition = False
-
+    setting = QuantizationSettingFactory.espdl_setting()
+    setting.convtranspose_decomposition = False
     model = load_network(network([op("ConvTranspose", "x w", "y")], X, {"w": weights(4, 2, 3, 3)}))
-    assert check_network(model, get_chip("c"), Setting())[0].status == "unsupported"
+    assert check_network(model, get_chip("c"), setting)[0].status == "unsupported"
 
 
 def test_a_quantized_network_is_sent_back() -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from espdl.errors import EspdlError
 from espdl.quantize.platform import get_target_platform
-from espdl.quantize.recipe import load_recipe
+from espdl.quantize.recipe import apply_recipe, load_recipe, recipe_text
+from espdl.quantize.setting import QuantizationSettingFactory
 
 RECIPE = """
 lut_optimization = false
@@ -52,3 +54,19 @@ def test_mistakes_are_told(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(EspdlError, match=message) as caught:
         load_recipe(write(tmp_path, text), get_target_platform("esp32s3"))
     assert "recipe.toml" in str(caught.value)
+
+
+def test_a_recipe_is_written_as_it_is_read() -> None:
+    values = {
+        "weight_split": True,
+        "weight_split_setting": {"interested_layers": ["/a b/Conv", 'say "x"'], "value_threshold": 0.5},
+        "quantize_activation_setting": {"calib_algorithm": "kl", "calib_algorithm_per_layer": {"/c/Conv": "mse", "ü": "minmax"}},
+        "dispatching_table": {"/head.1/Gemm": 16, "plain": 8},
+    }
+    text = recipe_text(values)
+    assert tomllib.loads(text) == values
+    assert text.startswith("weight_split = true\n\n[weight_split_setting]\n")
+    setting = QuantizationSettingFactory.espdl_setting()
+    apply_recipe(setting, values, "esp32s3")
+    assert setting.weight_split_setting.value_threshold == 0.5
+    assert setting.dispatching_table.platforms["/head.1/Gemm"].activation_bits == 16

@@ -55,7 +55,7 @@ def test_a_name_that_does_not_exist_is_refused_with_the_nearest() -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        "equalization", "ssd_equalization", "weight_split", "channel_split", "matrix_factorization", "lsq_optimization",
+        "equalization", "matrix_factorization", "lsq_optimization",
         "tqt_optimization", "blockwise_reconstruction", "bias_correct", "extension",
     ],
 )  # fmt: skip

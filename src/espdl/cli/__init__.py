@@ -23,6 +23,7 @@ SUCCESS, FAILURE, USAGE, INTERRUPTED = 0, 1, 2, 130
 VERBS = {
     "check": "Say node by node whether a network can run on a chip.",
     "quantize": "Quantize an ONNX network to an .espdl file.",
+    "analyse": "Find out where a file loses accuracy, and what to turn.",
     "run": "Run an .espdl file on arrays, bit for bit as the chip would.",
     "test": "Run the test values embedded in .espdl files.",
     "conformance": "Run all .espdl files with test values under a directory, as a matrix.",

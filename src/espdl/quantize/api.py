@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -17,6 +17,10 @@ from espdl.chips import DEFAULT_TARGET
 from espdl.dl.model import Model
 from espdl.errors import EspdlError
 from espdl.fbs import records
+from espdl.quantize.analysis.bars import bar_table
+from espdl.quantize.analysis.compared import Compared
+from espdl.quantize.analysis.graphwise import graphwise
+from espdl.quantize.analysis.layerwise import layerwise
 from espdl.quantize.check import check_network, require_supported
 from espdl.quantize.dataloader import Sample, samples_of
 from espdl.quantize.export import ExportOptions, build_record, file_bytes, write_files
@@ -30,6 +34,8 @@ from espdl.quantize.quantizer import quantize_graph
 from espdl.quantize.setting import QuantizationSetting, QuantizationSettingFactory
 from espdl.quantize.setting_check import check_setting
 from espdl.quantize.snr import IntegerRun, output_snr
+from espdl.quantize.ssd import SAMPLES as SSD_SAMPLES
+from espdl.quantize.ssd import equalize_by_loss
 from espdl.quantize.tables import DEFAULT_STEP, LoweringOptions
 from espdl.quantize.test_values import with_test_values
 from espdl.wording import counted
@@ -80,12 +86,18 @@ class QuantizedModel:
         return output_snr(self.data, self.graph, self.lowered, samples, references)
 
     def report(self) -> str:
-        """How close the integer run is to the float network on the first calibration samples, and what a user should know; as text."""
+        """How close the run of the file is to the float network on the first calibration samples, layer by layer and because of every
+        layer, and what a user should know; as text."""
         lines = []
         if self.samples:
             lines = [f"Run of the file against the float network, {counted(len(self.samples), 'calibration sample')}:"]
             lines += [f"  {name}: {decibels:.1f} dB" for name, decibels in self.snr(self.samples).items()]
-        return "\n".join(lines + [f"  note: {warning}" for warning in self.warnings])
+        lines += [f"  note: {warning}" for warning in self.warnings]
+        compared = Compared(self.data, self.graph.model, self.samples, target=self.graph.chip, stored=self.lowered.stored)
+        if self.samples and compared.layers:
+            lines += ["", "Noise in every layer's result, from all layers so far:", bar_table(graphwise(compared, steps=None))]
+            lines += ["", "Noise in the outputs when one layer alone is quantized:", bar_table(layerwise(compared, steps=None))]
+        return "\n".join(lines)
 
 
 def quantize(
@@ -141,6 +153,10 @@ def quantize(
     if test_values and not given and not is_needed:
         raise EspdlError("test values need an input", hint="give test_inputs, or calibration data")
     kept: list[Sample] = []
+    if setting.ssd_equalization:
+        first = list(islice(samples, SSD_SAMPLES))
+        samples = chain(first, samples)
+        equalize_by_loss(model, platform, setting, first)
     graph = quantize_graph(model, platform, setting, _keep(samples, kept), calib_steps)
     kept += islice(samples, 0 if kept else KEPT_SAMPLES)
     tables = setting.lut_optimization_setting

@@ -125,7 +125,7 @@ def node_bits(node: ir.Node, platform: TargetPlatform, forced: bool = False) -> 
     bits = platform.activation_bits
     if module.quantization.truth_values:
         return 8
-    if not _handles_numbers(node):
+    if not _handles_numbers(node) or (QuantType.FLOAT32 in able and _masks(node)):
         return 0
     if bits and QUANT_TYPES[bits] in able and (forced or not module.quantization.prefers_float):
         return bits
@@ -147,6 +147,25 @@ def is_real(value: ir.Value | None) -> bool:
 
 def _handles_numbers(node: ir.Node) -> bool:
     return any(is_real(value) for value in (*node.inputs, *node.outputs))
+
+
+def _masks(node: ir.Node) -> bool:
+    """Whether a node adds a mask with -inf in it, or reads what such a node puts out: no integer stands for that."""
+    rules = module_of(node).quantization
+    for index, value in enumerate(node.inputs):
+        writer = value.producer() if value is not None else None
+        if _hides(value) and index not in rules.float_inputs:
+            return True
+        if writer is not None and writer.op_type == "Add" and any(_hides(item) for item in writer.inputs):
+            return True
+    return False
+
+
+def _hides(value: ir.Value | None) -> bool:
+    array = constant(value)
+    return (
+        array is not None and array.dtype.kind == "f" and bool(np.isneginf(array).any()) and bool(array.max(initial=0.0) < np.inf)
+    )
 
 
 def _slots(value: ir.Value) -> list[tuple[str, int]]:

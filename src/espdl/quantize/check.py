@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import onnx_ir as ir
 
@@ -19,6 +19,7 @@ from espdl.quantize.facts import node_facts
 from espdl.quantize.passes.infer import describe
 from espdl.quantize.pipeline import prepare
 from espdl.quantize.provenance import Region, regions
+from espdl.quantize.setting import QuantizationSetting
 from espdl.quantize.tables import has_table
 from espdl.wording import counted
 
@@ -63,7 +64,7 @@ class NodeVerdict:
     remedy: str = ""
 
 
-def check_network(model: ir.Model, chip: Chip, setting: Any = None) -> list[NodeVerdict]:
+def check_network(model: ir.Model, chip: Chip, setting: QuantizationSetting | None = None) -> list[NodeVerdict]:
     """One verdict per node of the imported network, in execution order.
 
     The network is prepared as it would be for quantization; a node is judged by what it becomes there.

@@ -27,14 +27,16 @@ class Session:
 
     Args:
         proto: its outputs are those of the graph.
+        threads: that one run may use; None takes all cores.
 
     Raises:
         EspdlError: when ONNX Runtime does not accept it.
     """
 
-    def __init__(self, proto: onnx.ModelProto) -> None:
+    def __init__(self, proto: onnx.ModelProto, threads: int | None = None) -> None:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4
+        options.intra_op_num_threads = threads or 0
         try:
             self._session = onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime has an exception class of its own for every failure
@@ -69,19 +71,20 @@ class Custom:
         return {output.name or "": result for output, result in zip(self._node.outputs, results, strict=False) if output.name}
 
 
-def cut(model: ir.Model, proto: onnx.ModelProto, wanted: Sequence[str]) -> list[Part]:
+def cut(model: ir.Model, proto: onnx.ModelProto, wanted: Sequence[str], threads: int | None = None) -> list[Part]:
     """The pieces of a network, in execution order; one where it has no operator of the user's own.
 
     Args:
         model: the network.
         proto: the same, serialised, with the constants to be used.
         wanted: tensors that some piece must put out.
+        threads: that a run of a piece may use; None takes all cores.
     """
     present = {output.name for output in proto.graph.output}
     custom = {node.name: node for node in model.graph if is_custom(node, model)}
     if not custom:
         proto.graph.output.extend(onnx.ValueInfoProto(name=name) for name in wanted if name not in present)
-        return [Session(proto)] if wanted else []
+        return [Session(proto, threads)] if wanted else []
     groups: list[list[onnx.NodeProto]] = [[]]
     for node in proto.graph.node:
         if node.name in custom:
@@ -101,7 +104,7 @@ def cut(model: ir.Model, proto: onnx.ModelProto, wanted: Sequence[str]) -> list[
         produced = [name for node in group for name in node.output if name]
         outputs = [name for name in produced if name in later]
         if outputs:
-            parts.append(Session(_piece(proto, group, outputs, initializers, types)))
+            parts.append(Session(_piece(proto, group, outputs, initializers, types), threads))
     return parts
 
 

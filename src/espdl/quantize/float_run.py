@@ -20,12 +20,15 @@ class FloatRun:
         model: a network that ONNX Runtime can execute.
         names: tensors to compute, intermediate ones and inputs included.
         constants: values to use instead of the network's own, by initializer name.
+        threads: that one run may use; None takes all cores.
 
     Raises:
         EspdlError: when ONNX Runtime does not accept the network.
     """
 
-    def __init__(self, model: ir.Model, names: Sequence[str], constants: Mapping[str, NDArray] | None = None) -> None:
+    def __init__(
+        self, model: ir.Model, names: Sequence[str], constants: Mapping[str, NDArray] | None = None, threads: int | None = None
+    ) -> None:
         self.names = list(names)
         self.inputs = [value.name or "" for value in model.graph.inputs]
         self._computed = [name for name in self.names if name not in self.inputs]
@@ -33,7 +36,7 @@ class FloatRun:
         for tensor in proto.graph.initializer:
             if constants and tensor.name in constants:
                 tensor.CopyFrom(onnx.numpy_helper.from_array(constants[tensor.name].astype(np.float32), tensor.name))
-        self._parts = cut(model, proto, self._computed)
+        self._parts = cut(model, proto, self._computed, threads)
 
     def run(self, feeds: Mapping[str, NDArray]) -> dict[str, NDArray]:
         """The tensors named, for one set of inputs. Raises :class:`EspdlError` when the inputs do not fit."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import onnx_ir as ir
 
@@ -13,8 +13,10 @@ from espdl.quantize.passes.canonical import WriteAxes, WriteSizes
 from espdl.quantize.passes.clean import RemoveNeutral, RemoveNoOps
 from espdl.quantize.passes.decompose_conv_transpose import DecomposeConvTranspose
 from espdl.quantize.passes.evaluate import Evaluate
+from espdl.quantize.passes.expand_attention import ExpandAttention
 from espdl.quantize.passes.flatten import ReshapeToFlatten
 from espdl.quantize.passes.fold_batchnorm import FoldBatchNorm, IsolatedBatchNorm
+from espdl.quantize.passes.fuse_attention import FuseAttention
 from espdl.quantize.passes.fuse_bias import FuseBias, MatMulToGemm
 from espdl.quantize.passes.fuse_gelu import FuseGelu
 from espdl.quantize.passes.fuse_hardswish import FuseHardSigmoid, FuseHardSwish
@@ -32,8 +34,11 @@ from espdl.quantize.passes.normalise_clip import NormaliseClip
 from espdl.quantize.passes.normalise_gemm import NormaliseGemm
 from espdl.quantize.passes.recurrent import NameStates, TidyRecurrent
 from espdl.quantize.passes.spell_out import SpellOut
+from espdl.quantize.passes.split_channels import SplitChannels
 from espdl.quantize.passes.split_groups import SplitGroups
+from espdl.quantize.passes.split_weight import SplitWeights
 from espdl.quantize.passes.transposes import FuseTransposes
+from espdl.quantize.setting import QuantizationSetting
 
 
 class FloatPass(NamedTuple):
@@ -85,7 +90,11 @@ FLOAT_PASSES: tuple[FloatPass, ...] = (
     ),
     FloatPass("expand", lambda chip: LegaliseExpand(), "Expand and Tile -> broadcasting, or Concat"),
     FloatPass("recurrent", lambda chip: TidyRecurrent(), "zero initial states and full sequence lengths of GRU and LSTM"),
+    FloatPass("fuse_attention", lambda chip: FuseAttention(), "MatMul, Softmax, MatMul -> Attention", "espdl_attention_fusion"),
     FloatPass("attention", lambda chip: TidyAttention(), "Attention on heads, masks of 0 and -inf as truth values"),
+    FloatPass(
+        "expand_attention", lambda chip: ExpandAttention(), "Attention beyond the chip's limits -> MatMul, Softmax, MatMul"
+    ),
     FloatPass("transposes", lambda chip: FuseTransposes(), "Transposes in a row -> one"),
     FloatPass("flatten", lambda chip: ReshapeToFlatten(), "Reshape to [1, K] -> Flatten"),
     FloatPass("remove_neutral", lambda chip: RemoveNeutral(), "x + 0, x * 1 -> x"),
@@ -97,13 +106,40 @@ FLOAT_PASSES: tuple[FloatPass, ...] = (
 """Every pass over the float network, in order."""
 
 
-def prepare(model: ir.Model, chip: Chip, setting: Any = None) -> ir.Model:
+class OptionalPass(NamedTuple):
+    """One row of the table of passes that are off by default: its name, how it is made, what it does, and what switches it on."""
+
+    name: str
+    make: Callable[[QuantizationSetting], ir.passes.InPlacePass]
+    does: str
+    switch: str
+
+
+OPTIONAL_PASSES: tuple[OptionalPass, ...] = (
+    OptionalPass(
+        "split_weights",
+        lambda setting: SplitWeights(setting.weight_split_setting),
+        "one layer -> the sum of two with smaller weights",
+        "weight_split",
+    ),
+    OptionalPass(
+        "split_channels",
+        lambda setting: SplitChannels(setting.channel_split_setting),
+        "channels with large weights -> two channels each",
+        "channel_split",
+    ),
+)
+"""Passes over the finished network that a setting asks for, in order."""
+
+
+def prepare(model: ir.Model, chip: Chip, setting: QuantizationSetting | None = None) -> ir.Model:
     """Fuses and legalises an imported network for ``chip``.
 
     Args:
         model: of :func:`espdl.quantize.importer.load_network`; it is not changed.
         chip: whose operators the result is made of.
-        setting: a quantization setting; a pass with a switch is left out where the setting has it false.
+        setting: a quantization setting; a pass with a switch is left out where the setting has it false, and optional ones are done where
+            it has theirs true.
 
     Returns:
         A network that computes the same, up to float rounding, with the chip's operators: standard ones, or calls in domain ``espdl`` of
@@ -113,4 +149,8 @@ def prepare(model: ir.Model, chip: Chip, setting: Any = None) -> ir.Model:
     for row in FLOAT_PASSES:
         if not row.switch or getattr(setting, row.switch, True):
             row.make(chip)(prepared)
+    if setting is not None:
+        for option in OPTIONAL_PASSES:
+            if getattr(setting, option.switch):
+                option.make(setting)(prepared)
     return prepared

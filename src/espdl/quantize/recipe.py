@@ -14,9 +14,13 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+from espdl.chips import Chip
 from espdl.errors import EspdlError
 from espdl.quantize.platform import TargetPlatform, get_target_platform
 from espdl.quantize.setting import QuantizationSetting, QuantizationSettingFactory
@@ -38,14 +42,42 @@ def load_recipe(path: Path, platform: TargetPlatform) -> QuantizationSetting:
         raise EspdlError("the recipe cannot be read", where=str(path), why=str(error)) from None
     setting = QuantizationSettingFactory.espdl_setting(platform.activation_bits or 8)
     try:
-        operators = values.pop("dispatching_table", {})
-        if not isinstance(operators, dict):
-            raise EspdlError(
-                "dispatching_table maps node names to 8, 16 or a quantization type", hint='[dispatching_table] "/head/Conv" = 16'
-            )
-        for name, width in operators.items():
-            setting.dispatching_table.append(name, get_target_platform(platform.chip, width))
-        setting.update(values)
+        apply_recipe(setting, values, platform.chip)
     except EspdlError as error:
         raise error.at(str(path)) from None
     return setting
+
+
+def apply_recipe(setting: QuantizationSetting, values: Mapping[str, Any], target: str | Chip) -> None:
+    """Changes a setting by the content of a recipe; errors as of :func:`load_recipe`."""
+    operators = values.get("dispatching_table", {})
+    if not isinstance(operators, Mapping):
+        raise EspdlError(
+            "dispatching_table maps node names to 8, 16 or a quantization type", hint='[dispatching_table] "/head/Conv" = 16'
+        )
+    for name, width in operators.items():
+        setting.dispatching_table.append(name, get_target_platform(target, width))
+    setting.update({name: value for name, value in values.items() if name != "dispatching_table"})
+
+
+def recipe_text(values: Mapping[str, Any]) -> str:
+    """The content of a recipe as TOML: plain values first, then a table for each group. Read again, it is equal."""
+    return "\n".join(_lines(values, "")) + "\n"
+
+
+def _lines(values: Mapping[str, Any], path: str) -> list[str]:
+    plain = [f"{_key(name)} = {_value(value)}" for name, value in values.items() if not isinstance(value, Mapping)]
+    lines = [f"[{path}]", *plain] if path and (plain or not values) else plain
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            lines += ([""] if lines else []) + _lines(value, f"{path}.{_key(name)}" if path else _key(name))
+    return lines
+
+
+def _key(name: str) -> str:
+    return name if name and all(c.isascii() and (c.isalnum() or c in "_-") for c in name) else _value(name)
+
+
+def _value(value: Any) -> str:
+    """A text as in JSON is one as in TOML, too; so are numbers, truth values and lists of them."""
+    return json.dumps(value, ensure_ascii=True)

@@ -71,7 +71,7 @@ class GraphFormatSetting(SettingGroup):
 
 @dataclass
 class SSDEqualizationSetting(SettingGroup):
-    """Layer-wise equalisation by the SSD method. Not implemented: ``ssd_equalization`` is refused."""
+    """Equalisation of neighbouring layers where it lowers their error on the data; ``opt_level`` and ``layer_norm`` are fixed."""
 
     opt_level: int = 1
     channel_ratio: float = 0.5
@@ -96,12 +96,13 @@ class EqualizationSetting(SettingGroup):
 
 @dataclass
 class ChannelSplitSetting(EqualizationSetting):
-    """Channels that are split in two. Not implemented: ``channel_split`` is refused."""
+    """Channels that are split in two between layers whose weights both reach ``value_threshold``, on account of weights and biases:
+    ``including_act`` is refused."""
 
 
 @dataclass
 class WeightSplitSetting(SettingGroup):
-    """Operators whose weights are split in two. Not implemented: ``weight_split`` is refused."""
+    """Layers that become the sum of two: those named, where weights exceed ``value_threshold``; method ``balance`` or ``random``."""
 
     interested_layers: list[str] = field(default_factory=list)
     value_threshold: float = 2.0

@@ -22,10 +22,14 @@ class Choice:
 
 CHOICES = (
     Choice("dispatcher", ("allin",)),
-    Choice("ssd_equalization", (False,)),
+    Choice("ssd_equalization", (False, True)),
+    Choice("ssd_setting.opt_level", (1,)),
+    Choice("ssd_setting.layer_norm", (False,)),
     Choice("equalization", (False,)),
-    Choice("weight_split", (False,)),
-    Choice("channel_split", (False,)),
+    Choice("weight_split", (False, True)),
+    Choice("channel_split", (False, True)),
+    Choice("channel_split_setting.opt_level", (1, 2)),
+    Choice("channel_split_setting.including_act", (False,)),
     Choice("matrix_factorization", (False,)),
     Choice("quantize_activation", (True,)),
     Choice("quantize_parameter", (True,)),

@@ -1,0 +1,1 @@
+"""Names of ESP-PPQ's package of the same name."""
