@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 from espdl.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from espdl.api import espdl_quantize_onnx, get_target_platform
+    from espdl.api import espdl_quantize_onnx, espdl_quantize_torch, get_target_platform
     from espdl.chips import CHIPS, Chip, get_chip
     from espdl.dl import ExponentInfo, Model, Module, ModuleCreator, TensorBase
     from espdl.errors import EspdlError
     from espdl.fbs import FbsLoader, FbsModel
+    from espdl.quantize.picture_folder import PictureFolder
     from espdl.quantize.setting import QuantizationSetting, QuantizationSettingFactory
 
 _HOMES = {
@@ -32,10 +33,12 @@ _HOMES = {
     "Model": "espdl.dl",
     "Module": "espdl.dl",
     "ModuleCreator": "espdl.dl",
+    "PictureFolder": "espdl.quantize.picture_folder",
     "QuantizationSetting": "espdl.quantize.setting",
     "QuantizationSettingFactory": "espdl.quantize.setting",
     "TensorBase": "espdl.dl",
     "espdl_quantize_onnx": "espdl.api",
+    "espdl_quantize_torch": "espdl.api",
     "get_chip": "espdl.chips",
     "get_target_platform": "espdl.api",
 }
@@ -50,10 +53,12 @@ __all__ = [
     "Model",
     "Module",
     "ModuleCreator",
+    "PictureFolder",
     "QuantizationSetting",
     "QuantizationSettingFactory",
     "TensorBase",
     "espdl_quantize_onnx",
+    "espdl_quantize_torch",
     "get_chip",
     "get_target_platform",
 ]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from espdl.chips import DEFAULT_TARGET
@@ -12,16 +14,25 @@ from espdl.errors import EspdlError
 from espdl.quantize.platform import TargetPlatform, get_target_platform
 
 if TYPE_CHECKING:
+    import onnx
+    import onnx_ir as ir
+
     from espdl.quantize.api import QuantizedModel
     from espdl.quantize.setting import QuantizationSetting
 
-__all__ = ["espdl_quantize_onnx", "get_target_platform"]
+__all__ = [
+    "ENABLE_CUDA_KERNEL",
+    "espdl_quantize_onnx",
+    "espdl_quantize_torch",
+    "get_target_platform",
+    "insert_streaming_cache_on_var",
+]
 
 
 def espdl_quantize_onnx(
-    onnx_import_file: str | os.PathLike[str],
+    onnx_import_file: str | os.PathLike[str] | onnx.ModelProto | ir.Model,
     espdl_export_file: str | os.PathLike[str],
-    calib_dataloader: Iterable[Any],
+    calib_dataloader: Iterable[Any] | str | os.PathLike[str],
     calib_steps: int,
     input_shape: Sequence[Any] | None,
     inputs: Sequence[Any] | None = None,
@@ -49,9 +60,10 @@ def espdl_quantize_onnx(
     """Quantizes an ONNX network for a chip and writes the ``.espdl`` file (quantizer spec 1.1). The ONNX file is not changed.
 
     Args:
-        onnx_import_file: the network.
+        onnx_import_file: path of the network, or the network in memory.
         espdl_export_file: the file to write; its directory is created, ``.info`` and ``.json`` are written beside it.
-        calib_dataloader: yields batches: arrays, tensors, lists of them in the order of the inputs, or mappings by input name.
+        calib_dataloader: yields batches: arrays, tensors, lists of them in the order of the inputs, or mappings by input name; or the
+            path of an ``.npy`` or ``.npz`` file, or of a folder of pictures (:class:`espdl.PictureFolder` crops and normalises them).
         calib_steps: number of batches to use.
         input_shape: shape of the input, or a list of shapes; None takes those in the file.
         inputs: one array per input, for the test values; the first calibration sample when None.
@@ -135,6 +147,121 @@ def espdl_quantize_onnx(
     if not skip_export:
         model.save(espdl_export_file, export_config)
     return model
+
+
+def espdl_quantize_torch(
+    model: Any,
+    espdl_export_file: str | os.PathLike[str],
+    calib_dataloader: Iterable[Any] | str | os.PathLike[str],
+    calib_steps: int,
+    input_shape: Sequence[Any] | None,
+    inputs: Sequence[Any] | None = None,
+    target: str = DEFAULT_TARGET,
+    num_of_bits: int = 8,
+    collate_fn: Callable[[Any], Any] | None = None,
+    dispatching_override: Mapping[str, TargetPlatform] | None = None,
+    dispatching_method: str = "allin",
+    setting: QuantizationSetting | None = None,
+    device: str = "cpu",
+    error_report: bool = True,
+    skip_export: bool = False,
+    export_config: bool = True,
+    export_test_values: bool = False,
+    test_output_names: Sequence[str] | None = None,
+    verbose: int = 0,
+    opset_version: int = 18,
+    auto_streaming: bool = False,
+    streaming_table: Any = None,
+    streaming_input_shape: Any = None,
+    streaming_custom_passes: Any = None,
+    quant_type: str | None = None,
+    debug: bool = False,
+    *,
+    dynamo: bool | None = None,
+    **kwargs: Any,
+) -> QuantizedModel:
+    """Quantizes a PyTorch module: exports it to ONNX, then does as :func:`espdl_quantize_onnx` (quantizer spec 1.2).
+
+    The ONNX network is written beside the ``.espdl`` file as ``.onnx``.
+
+    Args:
+        model: ``torch.nn.Module``, ``torch.jit.ScriptModule`` or ``torch.export.ExportedProgram``; see
+            :func:`espdl.quantize.torch_import.export_network`.
+        espdl_export_file, calib_dataloader, calib_steps: as there; inputs are named after the arguments of ``forward``.
+        input_shape: shape of the input, or a list of shapes; None where ``inputs`` are given.
+        inputs: one tensor or array per input: for the export (inputs that are not float32 need them) and the test values.
+        device: where the module runs while it is exported, and is afterwards; everything else runs on the CPU.
+        opset_version: of the ONNX network.
+        dynamo: which of PyTorch's two exporters; None tries the older one, whose node names are ESP-PPQ's, then the newer one.
+        target, num_of_bits, collate_fn, dispatching_override, dispatching_method, setting, error_report, skip_export, export_config,
+            export_test_values, test_output_names, verbose, auto_streaming, streaming_table, streaming_input_shape,
+            streaming_custom_passes, quant_type, debug, **kwargs: as there.
+
+    Returns:
+        The quantized model.
+
+    Raises:
+        EspdlError: without PyTorch, when the module cannot be exported, and as :func:`espdl_quantize_onnx`.
+    """
+    from espdl.fbs.files import require_writable, write_atomically
+    from espdl.quantize.torch_import import export_network
+
+    beside = Path(espdl_export_file).with_suffix(".onnx")
+    if not skip_export:
+        if beside == Path(espdl_export_file):
+            raise EspdlError("the model cannot be an .onnx file", where=str(beside), hint="name it .espdl")
+        require_writable(beside)
+    network = export_network(model, _shapes(input_shape), inputs, device=str(device), opset_version=opset_version, dynamo=dynamo)
+    quantized = espdl_quantize_onnx(
+        network,
+        espdl_export_file,
+        calib_dataloader,
+        calib_steps,
+        None,
+        inputs=inputs,
+        target=target,
+        num_of_bits=num_of_bits,
+        collate_fn=collate_fn,
+        dispatching_override=dispatching_override,
+        dispatching_method=dispatching_method,
+        setting=setting,
+        error_report=error_report,
+        skip_export=skip_export,
+        export_config=export_config,
+        export_test_values=export_test_values,
+        test_output_names=test_output_names,
+        auto_streaming=auto_streaming,
+        streaming_table=streaming_table,
+        streaming_input_shape=streaming_input_shape,
+        streaming_custom_passes=streaming_custom_passes,
+        verbose=verbose,
+        quant_type=quant_type,
+        debug=debug,
+        **kwargs,
+    )
+    if not skip_export:
+        write_atomically(beside, network.SerializeToString())
+    return quantized
+
+
+@contextmanager
+def ENABLE_CUDA_KERNEL() -> Iterator[None]:
+    """Changes nothing: there are no kernels to compile here. For scripts that quantize inside of it."""
+    yield
+
+
+def insert_streaming_cache_on_var(
+    var_name: str, window_size: int, op_name: str | None = None, frame_axis: int = 1
+) -> dict[str, dict[str, Any]]:
+    """One entry of a ``streaming_table`` (quantizer spec 1.4).
+
+    Args:
+        var_name: tensor to remember frames of.
+        window_size: how many.
+        op_name: the operator that reads it, where there are several.
+        frame_axis: its time axis in the exported model.
+    """
+    return {var_name: {"window_size": window_size, "op_name": op_name, "frame_axis": frame_axis}}
 
 
 def _shapes(input_shape: Sequence[Any] | None) -> list[list[int]] | None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from PIL import Image
 from onnx import TensorProto, helper
 
 from espdl.dl import Model
@@ -137,6 +138,13 @@ def test_missing_calibration_data(espdl: Command, network: Path, tmp_path: Path,
     result = espdl("quantize", network, "-o", tmp_path / "a.espdl", "--target", "c", "--calib", calibration)
     assert result.code == 1
     assert "calibration" in result.err
+
+
+def test_pictures_are_cut_out_of_resized_ones(espdl: Command, network: Path, tmp_path: Path) -> None:
+    Image.fromarray(np.arange(12 * 16, dtype=np.uint8).reshape(12, 16)).save(tmp_path / "a.png")
+    arguments = ["quantize", network, "-o", tmp_path / "a.espdl", "--target", "c", "--calib", tmp_path]
+    assert espdl(*arguments, "--resize", 10).code == 0
+    assert "smaller than the network's 8 x 8" in espdl(*arguments, "--resize", 6).err
 
 
 def test_scales_out_of_range(espdl: Command, network: Path, calibration: Path, tmp_path: Path) -> None:

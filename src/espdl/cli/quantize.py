@@ -34,6 +34,10 @@ def command(
     mean: Annotated[str, PER_CHANNEL, Parameter(help="Of pixels in 0..1, for all channels or each: 0.485,0.456,0.406.")] = "0",
     std: Annotated[str, PER_CHANNEL, Parameter(help="Likewise; the network gets (pixel / 255 - mean) / std.")] = "1",
     bgr: Annotated[bool, Parameter(help="Read picture files in blue, green, red order.", show_default=False)] = False,
+    resize: Annotated[
+        PositiveInt | None,
+        Parameter(help="Resize the shorter side of pictures to this and cut the middle out; without it they are resized whole."),
+    ] = None,
     input_shape: InputShapes = None,
     json: Json = False,
 ) -> int:
@@ -64,7 +68,7 @@ def command(
     kind = quant_type or ("w16a16" if bits == 16 else "w8a8")
     if calib is None and kind != "none":
         raise CycloptsError(msg="--calib is missing: only --quant-type none, a float file, needs no calibration data.")
-    pictures = PictureOptions(_floats(mean), _floats(std), bgr)
+    pictures = PictureOptions(_floats(mean), _floats(std), bgr, resize)
     shapes = parse_shapes(input_shape)
     with stage(f"quantizing {model.name}") as say:
         result = run_job(Job(model, output, target, calib, calib_steps, kind, setting, test_values, pictures, shapes), say)

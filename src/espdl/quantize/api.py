@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -21,6 +22,7 @@ from espdl.quantize.analysis.bars import bar_table
 from espdl.quantize.analysis.compared import Compared
 from espdl.quantize.analysis.graphwise import graphwise
 from espdl.quantize.analysis.layerwise import layerwise
+from espdl.quantize.calibration_data import open_calibration_data
 from espdl.quantize.check import check_network, require_supported
 from espdl.quantize.dataloader import Sample, samples_of
 from espdl.quantize.export import ExportOptions, build_record, file_bytes, write_files
@@ -28,6 +30,7 @@ from espdl.quantize.graph import QuantGraph
 from espdl.quantize.importer import load_network
 from espdl.quantize.layer_names import with_prepared_names
 from espdl.quantize.lower import Lowered
+from espdl.quantize.passes.tools import input_shapes_of
 from espdl.quantize.pipeline import prepare
 from espdl.quantize.platform import TargetPlatform, get_target_platform
 from espdl.quantize.quantizer import quantize_graph
@@ -102,7 +105,7 @@ class QuantizedModel:
 
 def quantize(
     network: Network,
-    calibration: Iterable[Any] | None,
+    calibration: Iterable[Any] | str | os.PathLike[str] | None,
     *,
     target: str | TargetPlatform = DEFAULT_TARGET,
     bits: int | str = 8,
@@ -121,7 +124,9 @@ def quantize(
 
     Args:
         network: path of an ``.onnx`` file, ModelProto or onnx_ir model.
-        calibration: yields batches of real inputs; see :func:`espdl.quantize.dataloader.samples_of`. May be None where all is float.
+        calibration: yields batches of real inputs; see :func:`espdl.quantize.dataloader.samples_of`. Or the path of a folder of
+            pictures or of an array file; see :func:`espdl.quantize.calibration_data.open_calibration_data`. May be None where all is
+            float.
         target: chip name, or a platform of :func:`espdl.quantize.platform.get_target_platform`.
         bits: of weights and activations, 8 or 16, or a name of a quantization type (``w8a16``, ``none``), when ``target`` is a name.
         setting: algorithms and exceptions; the defaults for ``bits`` when None.
@@ -146,6 +151,8 @@ def quantize(
     require_supported(check_network(loaded, platform.chip, setting), platform.chip)
     places = (platform, *setting.dispatching_table.platforms.values())
     is_needed = calibration is not None or not all(place.is_float for place in places)
+    if isinstance(calibration, (str, os.PathLike)):
+        calibration = open_calibration_data(calibration, input_shapes_of(loaded), calib_steps or sys.maxsize)
     samples = iter(samples_of(() if calibration is None else calibration, loaded, calib_steps, collate_fn) if is_needed else ())
     model = prepare(loaded, platform.chip, setting)
     setting = with_prepared_names(setting, loaded, model)

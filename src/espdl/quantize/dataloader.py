@@ -25,10 +25,10 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 def as_array(value: Any) -> NDArray:
     """A tensor, array or nested list as an array. Raises :class:`EspdlError` for anything else."""
-    for method in ("detach", "cpu", "numpy"):
-        if not isinstance(value, np.ndarray) and hasattr(value, method):
-            value = getattr(value, method)()
     try:
+        for method in ("detach", "cpu", "numpy"):
+            if not isinstance(value, np.ndarray) and hasattr(value, method):
+                value = getattr(value, method)()
         array = np.asarray(value)
     except (ValueError, TypeError) as error:
         raise EspdlError(f"a {type(value).__name__} is no array", why=str(error)) from None

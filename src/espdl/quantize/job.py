@@ -7,13 +7,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import onnx_ir as ir
-
 from espdl.quantize.api import quantize
 from espdl.quantize.calibration_data import open_calibration_data
 from espdl.quantize.export import output_places
 from espdl.quantize.importer import load_network
-from espdl.quantize.passes.tools import shape_of
+from espdl.quantize.passes.tools import input_shapes_of
 from espdl.quantize.pictures import PictureOptions
 from espdl.quantize.platform import get_target_platform
 from espdl.quantize.recipe import load_recipe
@@ -121,8 +119,3 @@ def run_job(job: Job, say: Callable[[str], None] = lambda text: None) -> JobResu
         test="" if verdict is None else str(verdict),
         warnings=tuple(quantized.warnings),
     )
-
-
-def input_shapes_of(network: ir.Model) -> dict[str, tuple[int, ...]]:
-    """Static shapes of a network's inputs by name."""
-    return {value.name or "": tuple(shape_of(value) or ()) for value in network.graph.inputs}

@@ -22,11 +22,14 @@ class PictureOptions:
     Attributes:
         mean, std: in the order of the network's channels, for pixels in 0..1.
         bgr: the network takes blue first; concerns picture files, which are read red first. Arrays are taken as they are.
+        resize: of picture files: length of the shorter side, in pixels, before the middle is cut out; None resizes to the network's
+            height and width without keeping the proportions.
     """
 
     mean: tuple[float, ...] = (0.0,)
     std: tuple[float, ...] = (1.0,)
     bgr: bool = False
+    resize: int | None = None
 
     def __post_init__(self) -> None:
         hint = "it is for pixels in 0..1: divide by 255"
@@ -36,6 +39,8 @@ class PictureOptions:
         for value in self.std:
             if not 0 < value <= 2:
                 raise EspdlError(f"a std of {value:g} is out of range", hint=hint)
+        if self.resize is not None and self.resize < 1:
+            raise EspdlError(f"pictures cannot be resized to {self.resize} pixels")
 
 
 def picture_size(name: str, shape: tuple[int, ...]) -> tuple[int, int, int]:
@@ -79,17 +84,34 @@ def picture_stack(name: str, array: NDArray[np.uint8], shape: tuple[int, ...]) -
 
 
 def read_picture(file: Path, shape: tuple[int, ...], options: PictureOptions) -> NDArray[np.float32]:
-    """A picture file as the network's input, resized to its height and width (bilinear, the proportions are not kept)."""
+    """A picture file as the network's input: brought to its height and width (bilinear), scaled by mean and std."""
     channels, height, width = picture_size("", shape)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(file) as opened:
-                picture = opened.convert("L" if channels == 1 else "RGB").resize((width, height), Image.Resampling.BILINEAR)
+                picture = _fit(opened.convert("L" if channels == 1 else "RGB"), height, width, options.resize)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise EspdlError("the picture cannot be read", where=str(file), why=str(error)) from None
     pixels = np.asarray(picture, dtype=np.uint8).reshape(height, width, channels)
     return network_picture(pixels[..., ::-1] if options.bgr else pixels, shape, options)
+
+
+def _fit(picture: Image.Image, height: int, width: int, shorter: int | None) -> Image.Image:
+    """``picture`` as ``height`` x ``width``: resized whole, or resized to a ``shorter`` side and the middle of it."""
+    if shorter is None:
+        return picture.resize((width, height), Image.Resampling.BILINEAR)
+    if picture.width <= picture.height:
+        size = (shorter, int(shorter * picture.height / picture.width))
+    else:
+        size = (int(shorter * picture.width / picture.height), shorter)
+    left, top = round((size[0] - width) / 2), round((size[1] - height) / 2)
+    if left < 0 or top < 0:
+        raise EspdlError(
+            f"a picture resized to {size[0]} x {size[1]} is smaller than the network's {width} x {height}",
+            hint=f"resize to {max(height, width)} or more",
+        )
+    return picture.resize(size, Image.Resampling.BILINEAR).crop((left, top, left + width, top + height))
 
 
 def network_picture(pixels: NDArray[np.uint8], shape: tuple[int, ...], options: PictureOptions) -> NDArray[np.float32]:

@@ -15,7 +15,7 @@ from espdl.quantize.dataloader import Sample
 from espdl.quantize.float_run import FloatRun
 from espdl.quantize.graph import QuantGraph
 from espdl.quantize.lower import Lowered
-from espdl.quantize.test_values import from_file, to_file
+from espdl.quantize.test_values import from_file, stored_name, to_file
 
 
 class Snr:
@@ -52,7 +52,7 @@ class IntegerRun:
         fed = [value.name or "" for value in network.inputs]
         inputs = {name: to_file(sample[name], stored[name], self._graph.chip) for name in fed}
         wanted = list(names) if names is not None else [value.name or "" for value in network.outputs]
-        raw = self.model.run_arrays(inputs, {stored[name].name for name in wanted})
+        raw = self.model.run_arrays(inputs, {stored_name(self._lowered, name) for name in wanted})
         return {name: from_file(raw[stored[name].name], stored[name]) for name in wanted}
 
 

@@ -26,6 +26,11 @@ def shape_of(value: ir.Value | None) -> tuple[int, ...] | None:
     return tuple(size for size in value.shape if isinstance(size, int))
 
 
+def input_shapes_of(network: ir.Model) -> dict[str, tuple[int, ...]]:
+    """Static shapes of a network's inputs by name."""
+    return {value.name or "": tuple(shape_of(value) or ()) for value in network.graph.inputs}
+
+
 def constant(value: ir.Value | None) -> NDArray[Any] | None:
     """The array of an initializer, None for any other value."""
     if value is None or value.const_value is None or not value.is_initializer():
