@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from PIL import Image
 from onnx import TensorProto, helper
+from PIL import Image
 
 from espdl.dl import Model
 from tests.cli.conftest import Command
