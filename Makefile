@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # The set-up is repeated when the packaging, a C++ file or the list of Python files changes.
 STATE := $(shell (find src -name '*.py' | sort; cat pyproject.toml CMakeLists.txt csrc/*) | cksum | cut -d' ' -f1)
 
-.PHONY: set-up demo test test-slow fuzz sanitize lint format docs-operators bench clean
+.PHONY: set-up demo test test-slow fuzz sanitize lint format docs-operators bench bench-quantize clean
 
 set-up: $(VENV)/.dev-$(STATE)
 
@@ -60,6 +60,11 @@ bench: $(VENV)/.dev-$(STATE)
 	$(BIN)/python benchmarks/bench_running.py $(BENCH)/networks --json $(BENCH)/running.json
 	$(BIN)/python benchmarks/bench_steps.py --json $(BENCH)/steps.json
 	$(BIN)/python benchmarks/summary.py $(BENCH)
+
+# Beside ESP-PPQ, where PPQ_PYTHON names an interpreter of a virtual environment that has it.
+PPQ_PYTHON ?=
+bench-quantize: $(VENV)/.dev-$(STATE)
+	$(BIN)/python benchmarks/quantize.py $(if $(PPQ_PYTHON),--ppq $(PPQ_PYTHON)) --json $(BENCH)/quantize.json
 
 $(VENV)/.%-$(STATE): | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'

@@ -1,4 +1,4 @@
-"""Float ONNX networks of well-known shapes with random weights: MobileNetV2-1.0 and one shaped like YOLO11n."""
+"""Float ONNX networks of well-known shapes with random weights: MobileNetV2-1.0, and such as YOLO11n and YOLO26n."""
 
 from __future__ import annotations
 
@@ -114,8 +114,13 @@ def mobilenet_v2(size: int = 224, classes: int = 1000) -> onnx.ModelProto:
     return net.model(net.node("Gemm", x, weights, bias, channels=classes))
 
 
-def yolo11n(size: int = 320) -> onnx.ModelProto:
-    """Backbone, neck and heads of the nano size; the attention block is replaced by convolutions of its cost."""
+def yolo11n(size: int = 320, box: int = 64) -> onnx.ModelProto:
+    """Backbone, neck and heads of the nano size; the attention block is replaced by convolutions of its cost.
+
+    Args:
+        size: of the image, a multiple of 32.
+        box: channels of each box branch.
+    """
     net = Builder(3, size)
 
     def conv(x: str, outputs: int, kernel: int = 1, stride: int = 1, group: int = 1) -> str:
@@ -159,9 +164,14 @@ def yolo11n(size: int = 320) -> onnx.ModelProto:
     n5 = c3k2(net.concat(conv(n4, 128, 3, 2), p5), 256, 128, True)
     outputs = []
     for level in (n3, n4, n5):
-        box = net.conv(conv(conv(level, 64, 3), 64, 3), 64)
+        boxes = net.conv(conv(conv(level, 64, 3), 64, 3), box)
         depth = net.channels[level]
         cls = conv(conv(level, depth, 3, group=depth), 80)
         cls = conv(conv(cls, 80, 3, group=80), 80)
-        outputs += [box, net.conv(cls, 80)]
+        outputs += [boxes, net.conv(cls, 80)]
     return net.model(*outputs)
+
+
+def yolo26n(size: int = 640) -> onnx.ModelProto:
+    """As :func:`yolo11n`, with four numbers a box instead of distributions."""
+    return yolo11n(size, box=4)

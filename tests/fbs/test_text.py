@@ -67,3 +67,12 @@ def test_large_arrays_take_no_time() -> None:
     started = time.process_time()
     assert _array(array).count("\n") > 20_000
     assert time.process_time() - started < 5  # takes 0.1 seconds, numpy.array_repr about a minute
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.int16, np.int32])
+@pytest.mark.parametrize("size", [16, 17, 18, 19, 20, 1000])
+def test_many_integers_of_few_values_are_written_as_numpy_does(dtype: type, size: int) -> None:
+    for limit in (1, 9, 100):
+        values = np.random.default_rng(size).integers(-limit, limit, size).astype(dtype)
+        with np.printoptions(threshold=size):
+            assert _array(values) == repr(values)

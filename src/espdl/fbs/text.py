@@ -104,16 +104,34 @@ def _values(tensor: Tensor, data: bool) -> Iterator[str]:
 
 def _array(values: NDArray) -> str:
     """What ``repr`` gives for a flat array, without its time that grows with the square of the size."""
-    words = _words(values)
-    width = max(map(len, words), default=0)
-    per_line = max((_LINE_WIDTH - 7) // (width + 2), 1)
-    lines = [", ".join(words[start : start + per_line]) for start in range(0, len(words), per_line)]
-    text = "array([" + (",\n" + " " * 7).join(lines) + "]"
+    text = "array([" + (",\n" + " " * 7).join(_lines_of(values)) + "]"
     if values.size and values.dtype in (np.int64, np.float64, np.bool_):
         return text + ")"
     suffix = f"dtype={values.dtype.name})"
     fits = len(text) - text.rfind("\n") + 1 + len(suffix) <= _LINE_WIDTH
     return f"{text},{' ' if fits else chr(10) + ' ' * 6}{suffix}"
+
+
+def _lines_of(values: NDArray) -> list[str]:
+    if values.dtype.kind == "i" and values.size and int(values.max()) - int(values.min()) < values.size:
+        return _integer_lines(values)
+    words = _words(values)
+    width = max(map(len, words), default=0)
+    per_line = max((_LINE_WIDTH - 7) // (width + 2), 1)
+    return [", ".join(words[start : start + per_line]) for start in range(0, len(words), per_line)]
+
+
+def _integer_lines(values: NDArray) -> list[str]:
+    """The lines of many integers of few values, through a table of what each value is written as."""
+    low, high = int(values.min()), int(values.max())
+    width = max(len(str(low)), len(str(high)))
+    per_line = max((_LINE_WIDTH - 7) // (width + 2), 1)
+    table = np.array([f"{value:>{width}}, " for value in range(low, high + 1)], f"S{width + 2}")
+    text = table[values.astype(np.intp) - low].tobytes().decode("ascii")
+    stride = per_line * (width + 2)
+    return [text[start : start + stride - 2] for start in range(0, len(text) - stride, stride)] + [
+        text[(len(text) - 1) // stride * stride : -2]
+    ]
 
 
 def _words(values: NDArray) -> list[str]:

@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 BINS = 8192
+CHUNK = 1 << 18
+"""Values that are counted at once: what is computed on the way stays in the CPU's cache."""
 _SMALLEST_LIMIT = -60
 
 
@@ -44,19 +46,22 @@ class Histogram:
 
     def add(self, values: NDArray) -> None:
         """Counts finite values of any shape."""
-        magnitudes = np.abs(values, dtype=np.float32).reshape(-1)
-        if magnitudes.size == 0:
+        flat = values.reshape(-1)
+        if flat.size == 0:
             return
-        maximum = float(magnitudes.max())
+        maximum = float(np.float32(max(float(flat.max()), -float(flat.min()))))
         self.maximum = max(self.maximum, maximum)
         if maximum > 0:
             self._fit(max(math.frexp(maximum)[1], _SMALLEST_LIMIT))
         elif self._limit_exponent is None:
-            self.counts[0] += magnitudes.size
+            self.counts[0] += flat.size
             return
         # A power of two as factor: the product is exact, so a value never leaves the bin that its magnitude belongs to.
-        indices = (magnitudes * np.float32(1.0 / self.bin_width)).astype(np.int32)
-        self.counts += np.bincount(indices, minlength=self.bins)
+        scale = np.float32(1.0 / self.bin_width)
+        for start in range(0, flat.size, CHUNK):
+            scaled = np.multiply(flat[start : start + CHUNK], scale, dtype=np.float32)
+            np.abs(scaled, out=scaled)
+            self.counts += np.bincount(scaled.astype(np.intp), minlength=self.bins)
 
     def _fit(self, limit_exponent: int) -> None:
         """Makes 2**limit_exponent the end of the range, at least."""
@@ -88,14 +93,23 @@ class Histogram:
         """
         step = math.ldexp(1.0, exponent)
         largest = (2 ** (bits - 1) - 1) * step
-        centres = (np.arange(self.bins) + 0.5) * self.bin_width
+        centres = (np.arange(self._occupied()) + 0.5) * self.bin_width
         centres[0] = 0.0
-        over = np.maximum(centres - largest, 0.0)
+        kept = int(np.searchsorted(centres, largest, "right"))
+        inside, over = centres[:kept], centres[kept:] - largest
+        error = _weighted_squares(over, self.counts[kept : len(centres)])
         if self.bin_width * 4 <= step:
-            inside = centres - np.rint(centres / step) * step
-            squared = np.where(over > 0, over, inside) ** 2
-        else:
-            squared = np.where(over > 0, over**2, step * step / 12)
-            squared[0] = 0.0
-        # not a product by BLAS, whose threads cost more here than they gain where the cores are busy
-        return float((self.counts * squared).sum())
+            inside -= np.rint(inside * (1.0 / step)) * step
+            return error + _weighted_squares(inside, self.counts[:kept])
+        return error + float(self.counts[1:kept].sum()) * step * step / 12
+
+    def _occupied(self) -> int:
+        """How many bins from the lowest one on hold everything."""
+        return min(int(self.maximum / self.bin_width) + 1, self.bins)
+
+
+def _weighted_squares(values: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
+    """``weights @ values**2`` without BLAS, whose threads cost more than so short a product. ``values`` are overwritten."""
+    values *= values
+    values *= weights
+    return float(values.sum())
