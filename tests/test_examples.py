@@ -1,0 +1,74 @@
+"""Every script under ``examples`` runs, on small networks, and writes files whose embedded tests pass."""
+
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+
+import pytest
+
+from espdl import dl
+from espdl.dl import Model
+from tests.conftest import ROOT
+
+EXAMPLES = ROOT / "examples"
+SMALL = ["--size", "64", "--steps", "2"]
+NO_TORCH = "PyTorch is not installed: pip install 'espdl[torch]'"
+
+
+def run(name: str, folder: Path, options: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    monkeypatch.setattr("sys.argv", [name, "--output", str(folder), *options])
+    runpy.run_path(str(EXAMPLES / name), run_name="__main__")
+
+
+@pytest.mark.parametrize("bits", ["8", "16"])
+def test_sin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], bits: str) -> None:
+    run("sin_onnx.py", tmp_path, ["--bits", bits], monkeypatch)
+    assert float(capsys.readouterr().out.split()[-1]) < (0.15 if bits == "8" else 0.01)
+    assert Model(tmp_path / "sin.espdl").test()
+
+
+@pytest.mark.parametrize(("method", "target"), [("default", "esp32p4"), ("mixed", "esp32s3")])
+def test_mobilenet_v2(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], method: str, target: str
+) -> None:
+    run("mobilenet_v2.py", tmp_path, [*SMALL, "--method", method, "--target", target], monkeypatch)
+    assert "best classes of the first picture: " in capsys.readouterr().out
+    model = Model(tmp_path / "mobilenet_v2.espdl", target=target)
+    assert model.test()
+    wide = {module.name for module in model.modules if module.quant_type is dl.QUANT_TYPE_SYMM_16BIT}
+    assert ({"conv0", "conv2"} <= wide) if method == "mixed" else not wide
+
+
+def test_yolo11n(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    run("yolo11n.py", tmp_path, [*SMALL, "--method", "mixed"], monkeypatch)
+    assert "[1, 80, 2, 2]" in capsys.readouterr().out
+    assert Model(tmp_path / "yolo11n.espdl").test()
+
+
+def test_yolo26n_has_fine_class_scores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run("yolo26n.py", tmp_path, SMALL, monkeypatch)
+    model = Model(tmp_path / "yolo26n.espdl")
+    assert model.test()
+    classes = [tensor for tensor in model.get_outputs().values() if tensor.shape[-1] == 80]
+    assert [int(tensor.exponent) for tensor in classes] == [-4, -4, -4]
+
+
+def test_sin_from_pytorch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("torch", reason=NO_TORCH)
+    run("sin_torch.py", tmp_path, ["--epochs", "400"], monkeypatch)
+    output = capsys.readouterr().out
+    assert "from ONNX: the same file" in output
+    assert float(output.split("largest error of sin on esp32p4: ")[1].split()[0]) < 0.3
+    assert Model(tmp_path / "sin_torch.espdl").test()
+
+
+def test_tcn_from_pytorch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("torch", reason=NO_TORCH)
+    run("tcn.py", tmp_path, [], monkeypatch)
+    output = capsys.readouterr().out
+    assert "[8, 8, 15]" in output
+    assert float(output.split()[-1]) < 0.2
+    assert Model(tmp_path / "tcn.espdl").test()
