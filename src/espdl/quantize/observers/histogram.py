@@ -108,7 +108,7 @@ class Histogram:
         return min(int(self.maximum / self.bin_width) + 1, self.bins)
 
 
-def _weighted_squares(values: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
+def _weighted_squares(values: NDArray, weights: NDArray[np.float64]) -> float:
     """``weights @ values**2`` without BLAS, whose threads cost more than so short a product. ``values`` are overwritten."""
     values *= values
     values *= weights
