@@ -52,8 +52,8 @@ class Module:
         m_inputs_index, m_outputs_index: indices of its tensors in the model context.
         strict_onnx: what the machine says, known before shapes are asked for: whether to give what ONNX says where ESP-DL does not.
 
-    A class says in ``optional_outputs`` which outputs a node may omit; :meth:`bind` gets None for those. ``binds_float``: its ``bind`` takes
-    binary32 though its contract has no float form, to compute what the chip makes of such files.
+    A class says in ``optional_outputs`` which outputs a node may omit; :meth:`bind` gets None for those. ``binds_float``: its
+    ``bind`` takes binary32 though its contract has no float form, to compute what the chip makes of such files.
     """
 
     op_type: ClassVar[str] = ""

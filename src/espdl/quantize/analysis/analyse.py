@@ -20,7 +20,7 @@ from espdl.quantize.calibration_data import open_calibration_data
 from espdl.quantize.dataloader import Sample, samples_of
 from espdl.quantize.float_run import FloatRun
 from espdl.quantize.importer import load_network
-from espdl.quantize.job import input_shapes_of
+from espdl.quantize.passes.tools import input_shapes_of
 from espdl.quantize.pictures import PictureOptions
 from espdl.quantize.pipeline import prepare
 from espdl.quantize.platform import TargetPlatform, get_target_platform
