@@ -28,7 +28,7 @@ ROWS = {
     "layerwise": ("layerwise error analysis", "s", 1 / 10),
     "executor": ("one image, quantized", "s", None),
     "peak": ("peak memory of quantizing", "MB", 1 / 2),
-    "peak of all": ("peak memory with the analyses", "MB", None),
+    "peak of all": ("peak memory with the analyses", "MB", 1 / 2),
     "import": ("importing the package", "s", None),
 }
 """By key of the children's results: what it is, its unit, the largest ratio that is aimed for."""
