@@ -10,7 +10,7 @@ import argparse
 import json
 import time
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,15 +30,23 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def on_threads(work: Callable[[], object], rounds: int) -> list[float]:
-    """Best seconds on one and on two threads."""
-    best = [float("inf")] * 2
+def in_turns(works: Sequence[Callable[[], object]], rounds: int, repeats: int) -> list[float]:
+    """Best seconds of each; every round runs each some times in a row."""
+    best = [float("inf")] * len(works)
     for _ in range(rounds):
-        for index, threads in enumerate((1, 2)):
-            _native.set_threads(threads)
+        for index, work in enumerate(works):
             work()
-            best[index] = min(best[index], *(seconds(work) for _ in range(4)))
+            best[index] = min(best[index], *(seconds(work) for _ in range(repeats)))
     return best
+
+
+def on_threads(threads: int, work: Callable[[], object]) -> Callable[[], object]:
+    def run() -> None:
+        if _native.threads() != threads:
+            _native.set_threads(threads)
+        work()
+
+    return run
 
 
 def first_result(path: Path, inputs: dict[str, np.ndarray], rounds: int) -> float:
@@ -81,11 +89,12 @@ def measure(path: Path, rounds: int) -> dict[str, Any]:
     }
     many = {name: np.repeat(array[None], IMAGES, axis=0) for name, array in inputs.items()}
     model.run(inputs)
+    run = partial(model.run, mode=RuntimeMode.MULTI_CORE)
     return {
         "network": path.parent.name,
         "megabytes": path.stat().st_size / 1e6,
-        "run_ms": [best * 1e3 for best in on_threads(lambda: model.run(mode=RuntimeMode.MULTI_CORE), rounds)],
-        "run_many_ms": [min(seconds(partial(model.run_many, many, n)) for _ in range(rounds // 2)) * 1e3 for n in (1, 2)],
+        "run_ms": [best * 1e3 for best in in_turns([on_threads(n, run) for n in (1, 2)], rounds, 4)],
+        "run_many_ms": [best * 1e3 for best in in_turns([partial(model.run_many, many, n) for n in (1, 2)], rounds // 2, 1)],
         "first_result_ms": first_result(path, inputs, rounds) * 1e3,
     } | allocations(model)
 
