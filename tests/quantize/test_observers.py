@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from espdl.errors import EspdlError
-from espdl.quantize.observers import OBSERVERS, create_observer
+from espdl.quantize.observers import OBSERVERS, View, create_observer
 from espdl.quantize.observers.exponents import exponent_for_range, nearest_exponent
 from espdl.quantize.observers.histogram import Histogram
 from espdl.quantize.observers.kl import divergence
@@ -212,3 +212,31 @@ class TestIsotone:
         rows = np.array([[-5.0, -5.1, -100.0]], np.float32)
         (exponent,) = chosen("isotone", rows)
         assert np.floor(np.ldexp(-5.0, -exponent) + 0.5) > np.floor(np.ldexp(-5.1, -exponent) + 0.5) >= -128
+
+
+def test_errors_count_by_what_they_do_to_the_outputs() -> None:
+    """A large value is kept in a channel that matters, and cut off in one that does not."""
+    values = np.stack([NORMAL[:4096], NORMAL[4096:8192]])[None]
+    values[0, 1, 17] = 60.0
+    found = {}
+    for weight in (1.0, 1e-6):
+        observer = create_observer("output", 8)
+        observer.part(View(np.array([1.0, weight]))).observe(values)
+        found[weight] = observer.exponents()[0]
+    assert found[1e-6] < found[1.0]
+
+
+def test_errors_count_behind_the_activation() -> None:
+    """What a saturating function makes the same of need not be told apart."""
+    values = np.concatenate([NORMAL[:4096], NORMAL[:64] * 40])
+    plain, behind = (create_observer("output", 8) for _ in range(2))
+    plain.part(View()).observe(values)
+    behind.part(View(function=np.tanh)).observe(values)
+    assert behind.exponents()[0] < plain.exponents()[0]
+
+
+@given(st.lists(st.floats(0.01, 100.0), min_size=2, max_size=4))
+def test_the_order_of_batches_hardly_matters(scales: list[float]) -> None:
+    batches = [NORMAL[:2000] * np.float32(scale) for scale in scales]
+    one, other = chosen("output", *batches)[0], chosen("output", *reversed(batches))[0]
+    assert abs(one - other) <= 1

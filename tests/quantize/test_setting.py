@@ -13,7 +13,8 @@ from espdl.quantize.setting_check import check_setting
 
 def test_the_defaults_are_those_of_the_guide() -> None:
     setting = QuantizationSettingFactory.espdl_setting()
-    assert setting.quantize_activation_setting.calib_algorithm == "kl"
+    assert setting.quantize_activation_setting.calib_algorithm == "output"
+    assert setting.channel_balancing and setting.weight_rounding and setting.bias_correct
     assert setting.quantize_parameter_setting.calib_algorithm is None
     assert setting.fusion_setting.align_elementwise_to == "Align to Output"
     assert setting.fusion_setting.force_alignment_overlap is False
@@ -56,7 +57,7 @@ def test_a_name_that_does_not_exist_is_refused_with_the_nearest() -> None:
     "name",
     [
         "equalization", "matrix_factorization", "lsq_optimization",
-        "tqt_optimization", "blockwise_reconstruction", "bias_correct", "extension",
+        "tqt_optimization", "blockwise_reconstruction", "extension",
     ],
 )  # fmt: skip
 def test_what_nothing_acts_upon_is_refused_when_turned_on(name: str) -> None:
@@ -150,3 +151,19 @@ def test_a_platform_is_needed_to_send_a_layer_elsewhere() -> None:
     setting = QuantizationSettingFactory.espdl_setting()
     with pytest.raises(EspdlError, match="get_target_platform"):
         setting.dispatching_table.append("a", 16)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_the_upstream_setting_leaves_weights_as_they_are(bits: int) -> None:
+    setting = QuantizationSettingFactory.upstream_setting(bits)
+    assert not (setting.channel_balancing or setting.weight_rounding or setting.bias_correct)
+    assert setting.quantize_activation_setting.calib_algorithm == ("kl" if bits == 8 else "minmax")
+
+
+@pytest.mark.parametrize(("group", "name"), [("channel_balancing_setting", "samples"), ("weight_rounding_setting", "inputs")])
+@pytest.mark.parametrize("value", [0, -1, 1.5, "many"])
+def test_numbers_that_make_no_sense_are_refused(group: str, name: str, value: object) -> None:
+    setting = QuantizationSettingFactory.espdl_setting()
+    setattr(getattr(setting, group), name, value)
+    with pytest.raises(EspdlError, match=f"{group}.{name}"):
+        check_setting(setting)

@@ -81,6 +81,7 @@ def command(
         ("file", f"{result.files[0]}, {kilobytes(result.file_bytes)} (ONNX: {kilobytes(result.network_bytes)})"),
         ("beside it", ", ".join(Path(file).name for file in result.files[1:])),
         ("operators", str(result.operators)),
+        *(("done to it", measure) for measure in result.measures),
         *(
             (f"SNR of {name}", f"{decibels:.1f} dB against float, {counted(result.compared, 'sample')}")
             for name, decibels in result.snr_db.items()

@@ -72,6 +72,11 @@ class QuantizedModel:
         """What a user should know, one sentence each."""
         return list(self.graph.warnings)
 
+    @property
+    def measures(self) -> list[str]:
+        """What was done to weights and biases so that less is lost, one sentence each."""
+        return list(self.graph.measures)
+
     def save(self, path: str | os.PathLike[str], config: bool = True) -> list[Path]:
         """Writes the ``.espdl`` file, and ``.info`` and ``.json`` beside it; all of them or none. Returns their paths."""
         return write_files(Path(path), self.data, self.record, self.graph, config)
@@ -95,6 +100,7 @@ class QuantizedModel:
         if self.samples:
             lines = [f"Run of the file against the float network, {counted(len(self.samples), 'calibration sample')}:"]
             lines += [f"  {name}: {decibels:.1f} dB" for name, decibels in self.snr(self.samples).items()]
+        lines += [f"  {measure}" for measure in self.measures]
         lines += [f"  note: {warning}" for warning in self.warnings]
         compared = Compared(self.data, self.graph.model, self.samples, target=self.graph.chip, stored=self.lowered.stored)
         if self.samples and compared.layers:

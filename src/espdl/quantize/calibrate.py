@@ -2,25 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from espdl.errors import EspdlError
 from espdl.progress import track
+from espdl.quantize.balance.layers import find_layers
+from espdl.quantize.balance.moments import sensitivities
 from espdl.quantize.dataloader import Sample
 from espdl.quantize.float_run import FloatRun, first_bad_node
 from espdl.quantize.gates import GateReach
 from espdl.quantize.graph import QuantGraph, QuantInfo, Role
-from espdl.quantize.observers import Observer, create_observer
+from espdl.quantize.observers import Observer, View, create_observer
 from espdl.quantize.parameters import to_integers, to_reals
-from espdl.quantize.passes.tools import constant
+from espdl.quantize.passes.tools import constant, sole_consumer
+from espdl.quantize.share import ACTIVATIONS
+from espdl.quantize.tables import function, has_table
 from espdl.wording import at_node
 
 
-def calibrate(graph: QuantGraph, samples: Iterable[Sample], total: int | None = None) -> int:
+class Listener(Protocol):
+    """Looks at tensors of the float network's runs."""
+
+    @property
+    def names(self) -> list[str]: ...
+
+    def observe(self, tensors: Mapping[str, NDArray]) -> None: ...
+
+
+def calibrate(graph: QuantGraph, samples: Iterable[Sample], total: int | None = None, listeners: Sequence[Listener] = ()) -> int:
     """Sets the exponents of every group of activations.
 
     One pass over the data, in memory that does not depend on their number.
@@ -29,6 +44,8 @@ def calibrate(graph: QuantGraph, samples: Iterable[Sample], total: int | None = 
         graph: with shared and aligned representations; weights have exponents.
         samples: one array of the network's shape per input, by name.
         total: their number, for the progress bar.
+        listeners: see the same runs. The float network then has its own weights: what rounding them does to activations is corrected.
+            Without any, it has quantized ones.
 
     Returns:
         The number of samples seen.
@@ -40,21 +57,21 @@ def calibrate(graph: QuantGraph, samples: Iterable[Sample], total: int | None = 
     gates = [GateReach(node, graph.gates[node.name or ""]) for node in graph.nodes() if node.name in graph.gates]
     initializers = graph.model.graph.initializers
     watched = [name for name in observers if name not in initializers]
-    names = dict.fromkeys([*watched, *(name for reach in gates for name in reach.names)])
-    session = FloatRun(graph.model, list(names), quantized_weights(graph))
+    further = [name for listener in (*gates, *listeners) for name in listener.names]
+    session = FloatRun(graph.model, list(dict.fromkeys([*watched, *further])), None if listeners else quantized_weights(graph))
     count = 0
     for sample in track(samples, "Calibrating", total):
         for name, array in sample.items():
             if array.dtype.kind == "f" and not _is_finite(array):
                 raise EspdlError(f"calibration sample {count} holds NaN or infinite values", where=f"input {name!r}")
-        results = session.run(sample)
-        for name, array in results.items():
+        tensors = session.run(sample)
+        for name, array in tensors.items():
             if not _is_finite(array):
                 raise _not_finite(graph, sample, count)
             for watch in observers.get(name, ()):
-                watch.observer.observe(array)
-        for reach in gates:
-            reach.observe(results)
+                watch.part.observe(array)
+        for listener in (*gates, *listeners):
+            listener.observe(tensors)
         count += 1
     if not count:
         raise EspdlError("the calibration data are empty")
@@ -86,19 +103,22 @@ def _observers(graph: QuantGraph) -> dict[str, list[_Watch]]:
         if root.role is Role.ACTIVATION and not root.has_exponents:
             roots[id(root)] = root
             further.setdefault(id(root), list(root.watched)).extend(info.watched)
+    views = _Views(graph)
     initializers = graph.model.graph.initializers
     found: dict[str, list[_Watch]] = {}
     for root in roots.values():
+        shared = create_observer(root.observer, root.bits)
         for name in dict.fromkeys((root.value, *further[id(root)])):
-            watch = _Watch(root, create_observer(root.observer, root.bits))
-            if name in initializers:
-                watch.observer.observe(initializers[name].const_value.numpy())  # type: ignore[union-attr]  # initializers have values
+            observer = shared if shared.joint else create_observer(root.observer, root.bits)
+            watch = _Watch(root, observer, observer.part(views.of(name)))
             found.setdefault(name, []).append(watch)
+            if name in initializers:
+                watch.part.observe(initializers[name].const_value.numpy())  # type: ignore[union-attr]  # initializers have values
     return found
 
 
 def _set_exponents(watches: Iterable[_Watch]) -> None:
-    """Each group gets the largest exponent that one of its tensors needs."""
+    """Each group gets the largest exponent that one of its tensors needs, or the one of the observer that saw all of them."""
     needed: dict[int, tuple[QuantInfo, int]] = {}
     for watch in watches:
         (exponent,) = watch.observer.exponents()
@@ -110,10 +130,31 @@ def _set_exponents(watches: Iterable[_Watch]) -> None:
 
 @dataclass
 class _Watch:
-    """An observer and the group it observes for."""
+    """An observer of a group, and what of it observes one tensor."""
 
     info: QuantInfo
     observer: Observer
+    part: Observer
+
+
+class _Views:
+    """How much errors of each tensor matter, to observers that ask."""
+
+    def __init__(self, graph: QuantGraph) -> None:
+        self._noise = sensitivities(graph.model, find_layers(graph.model))
+        self._values = {value.name or "": value for node in graph.nodes() for value in node.outputs}
+        self._values |= {value.name or "": value for value in graph.model.graph.inputs}
+
+    def of(self, name: str) -> View:
+        value = self._values.get(name)
+        reader = sole_consumer(value) if value is not None else None
+        if reader is not None and reader.inputs[0] is value and reader.op_type not in ACTIVATIONS and has_table(reader):
+            return View(self._weights(reader.outputs[0].name or ""), partial(function, reader))
+        return View(self._weights(name))
+
+    def _weights(self, name: str) -> NDArray[np.float64] | None:
+        found = self._noise.get(name)
+        return found if isinstance(found, np.ndarray) and found.max() > 0 else None
 
 
 def _is_finite(array: NDArray) -> bool:

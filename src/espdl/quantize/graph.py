@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import onnx_ir as ir
+from numpy.typing import NDArray
 
 from espdl.chips import Chip
 from espdl.errors import EspdlError
@@ -121,6 +122,9 @@ class QuantGraph:
         consumed: representation by (node name, input index); float, or not a number to be quantized, where there is none.
         gates: what the gates of each recurrent node have in common, by its name: 16 bits and the gate exponent.
         warnings: what a user should know, one sentence each.
+        adjusted: values to be quantized instead of the network's own, by the name of the weight or bias.
+        reference: the network before its weights were changed, which results are compared with; None where ``model`` is that.
+        measures: what was done to weights and biases, one sentence each.
     """
 
     model: ir.Model
@@ -132,6 +136,14 @@ class QuantGraph:
     consumed: dict[tuple[str, int], QuantInfo] = field(default_factory=dict)
     gates: dict[str, QuantInfo] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    adjusted: dict[str, NDArray] = field(default_factory=dict)
+    reference: ir.Model | None = None
+    measures: list[str] = field(default_factory=list)
+
+    @property
+    def original(self) -> ir.Model:
+        """The prepared float network that results are compared with."""
+        return self.reference or self.model
 
     def nodes(self) -> Iterator[ir.Node]:
         """In execution order."""

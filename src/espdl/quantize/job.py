@@ -56,6 +56,7 @@ class JobResult:
         snr_db: of each output of the integer run against the float network, over ``compared`` calibration samples, by ONNX name.
         test_passed: outcome of the embedded test on the file that was written; None without test values.
         test: the same in words.
+        measures: what was done to weights and biases so that less is lost.
     """
 
     target: str
@@ -72,6 +73,7 @@ class JobResult:
     test_passed: bool | None
     test: str
     warnings: tuple[str, ...]
+    measures: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -118,4 +120,5 @@ def run_job(job: Job, say: Callable[[str], None] = lambda text: None) -> JobResu
         test_passed=None if verdict is None else bool(verdict),
         test="" if verdict is None else str(verdict),
         warnings=tuple(quantized.warnings),
+        measures=tuple(quantized.measures),
     )

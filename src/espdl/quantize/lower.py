@@ -23,6 +23,7 @@ from espdl.quantize.facts import attributes_of
 from espdl.quantize.graph import QuantGraph, QuantInfo
 from espdl.quantize.layout import Arrangement, Order, arrange, between, identity, moves_nothing, preferred_input_order
 from espdl.quantize.matmul_packing import pack_computed
+from espdl.quantize.parameters import parameter, to_integers
 from espdl.quantize.passes.tools import attribute, constant, shape_of, sole_consumer
 from espdl.quantize.tables import LoweringOptions, Tables
 from espdl.quantize.weights import emit_constant
@@ -161,7 +162,7 @@ class _Lowering:
         if value is None:
             return ""
         info = self.graph.input_info(node, index)
-        array = arrangement.constants.get(index, constant(value))
+        array = arrangement.constants.get(index, parameter(self.graph, value))
         if array is not None:
             return emit_constant(self.out, node, index, array, info, bits)
         source, order = self.stored[value.name or ""], arrangement.inputs[index]
@@ -173,9 +174,14 @@ class _Lowering:
     # Fusion
 
     def _fuse_activation(self, node: ir.Node, attributes: dict[str, Any]) -> ir.Value:
-        """Takes a Relu that alone reads the result into the operator; returns what the operator then writes."""
+        """Takes a Relu that alone reads the result into the operator; returns what the operator then writes.
+
+        A Clip whose upper bound is beyond the integers is a Relu: they saturate there.
+        """
         output = node.outputs[0]
-        relu = sole_consumer(output, "Relu")
+        relu = sole_consumer(output, "Relu", "Clip")
+        if relu is not None and relu.op_type == "Clip" and not self._is_relu(relu):
+            relu = None
         before, after = self.graph.output_info(output), self.graph.output_info(relu.outputs[0]) if relu is not None else None
         if relu is None or before is None or after is None or format_of(before) != format_of(after):
             attributes["activation"] = "Linear"
@@ -183,6 +189,20 @@ class _Lowering:
         attributes["activation"] = "Relu"
         self._fused.add(id(relu))
         return relu.outputs[0]
+
+    def _is_relu(self, clip: ir.Node) -> bool:
+        info, bounds = self.graph.output_info(clip.outputs[0]), [constant(value) for value in clip.inputs[1:]]
+        if (
+            info is None
+            or len(bounds) != 2
+            or bounds[0] is None
+            or bounds[1] is None
+            or bounds[0].size != 1
+            or bounds[0].item() != 0
+        ):
+            return False
+        highest = 2 ** (info.bits - 1) - 1
+        return bounds[1].size == 1 and int(to_integers(bounds[1], info, self.graph.chip).item()) == highest
 
     # Outputs
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx_ir as ir
 from numpy.typing import NDArray
 
 from espdl.chips import Chip
@@ -23,6 +24,12 @@ def calibrate_parameters(graph: QuantGraph) -> None:
             observer = create_observer(info.observer, info.bits, info.axis)
             observer.observe(array)
             info.set_exponents(observer.exponents())
+
+
+def parameter(graph: QuantGraph, value: ir.Value | None) -> NDArray | None:
+    """The real values of a constant as they are to be quantized; None for any other value."""
+    array = constant(value)
+    return array if array is None or value is None else graph.adjusted.get(value.name or "", array)
 
 
 def set_bias_exponents(graph: QuantGraph) -> None:

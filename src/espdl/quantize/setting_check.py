@@ -40,7 +40,12 @@ CHOICES = (
     Choice("lsq_optimization", (False,)),
     Choice("tqt_optimization", (False,)),
     Choice("blockwise_reconstruction", (False,)),
-    Choice("bias_correct", (False,)),
+    Choice("bias_correct", (False, True)),
+    Choice("bias_correct_setting.block_size", (4,)),
+    Choice("bias_correct_setting.steps", (32,)),
+    Choice("bias_correct_setting.collecting_device", ("executor",)),
+    Choice("channel_balancing", (False, True)),
+    Choice("weight_rounding", (False, True)),
     Choice("fusion", (True,)),
     Choice("fusion_setting.remove_useless_quantization", (True,)),
     Choice("fusion_setting.fuse_activation", (True,)),
@@ -78,6 +83,12 @@ def check_setting(setting: QuantizationSetting) -> None:
                 raise EspdlError(
                     f"there is no calibration algorithm {algorithm!r}", where=where, hint="one of " + ", ".join(OBSERVERS)
                 )
+    count = setting.channel_balancing_setting.samples
+    if not isinstance(count, int) or count < 1:
+        raise EspdlError(f"channel_balancing_setting.samples = {count!r} is no number of samples", hint="32 is the default")
+    inputs = setting.weight_rounding_setting.inputs
+    if not isinstance(inputs, int) or inputs < 1:
+        raise EspdlError(f"weight_rounding_setting.inputs = {inputs!r} is no number of inputs", hint="32 is the default")
     step = setting.lut_optimization_setting.step
     if not isinstance(step, int) or step < 1 or step & (step - 1):
         raise EspdlError(f"lut_optimization_setting.step = {step!r} is not a power of two", hint="32 is the default")

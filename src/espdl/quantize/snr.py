@@ -72,7 +72,7 @@ def output_snr(
     """
     names = [value.name or "" for value in graph.model.graph.outputs]
     integer = IntegerRun(data, graph, lowered)
-    floating = FloatRun(graph.model, names) if references is None else None
+    floating = FloatRun(graph.original, names) if references is None else None
     known = iter(references or ())
     found = {name: Snr() for name in names}
     for sample in track(samples, "Comparing with float"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -9,8 +11,22 @@ from numpy.typing import NDArray
 
 from espdl.errors import EspdlError
 
+
+@dataclass(frozen=True)
+class View:
+    """How the network sees errors of a tensor.
+
+    Attributes:
+        weights: float64 [size of axis 1], what a squared error in each channel does to the outputs; None where all count the same.
+        function: what alone reads the tensor, element by element: errors count behind it; None for the tensor itself.
+    """
+
+    weights: NDArray[np.float64] | None = None
+    function: Callable[[NDArray], NDArray] | None = None
+
+
 OBSERVERS: dict[str, type[Observer]] = {}
-"""Every calibration algorithm by name. Filled by defining a subclass of :class:`Observer`."""
+"""Every calibration algorithm by name. Filled by defining a subclass of :class:`Observer`; one without a name is a part of another."""
 
 
 class Observer:
@@ -26,11 +42,14 @@ class Observer:
 
     name: ClassVar[str] = ""
     per_channel: ClassVar[bool] = False
+    joint: ClassVar[bool] = False
+    """Whether one observer weighs all tensors that share an exponent against each other; else each has its own, and the largest counts."""
 
     def __init_subclass__(cls, *, name: str) -> None:
         super().__init_subclass__()
         cls.name = name
-        OBSERVERS[name] = cls
+        if name:
+            OBSERVERS[name] = cls
 
     def __init__(self, bits: int, axis: int | None = None) -> None:
         if axis is not None and not self.per_channel:
@@ -42,6 +61,10 @@ class Observer:
     def observe(self, values: NDArray) -> None:
         """Takes finite values of one batch."""
         raise NotImplementedError
+
+    def part(self, view: View) -> Observer:
+        """What observes one of the tensors that share the exponent. Algorithms that treat all values alike see them all themselves."""
+        return self
 
     def exponents(self) -> tuple[int, ...]:
         """The exponents chosen for all that was observed: one, or one per channel."""

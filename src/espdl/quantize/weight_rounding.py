@@ -1,0 +1,169 @@
+"""Rounds weights up or down so that their errors cancel on real inputs, instead of each to its nearest integer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from espdl.quantize.bias_correction import layers_with_bias
+from espdl.quantize.graph import QuantGraph
+from espdl.quantize.parameters import parameter
+from espdl.quantize.passes.tools import attribute
+from espdl.rounding import round_float
+
+PATCHES = 16
+"""Output positions of a small layer that one sample contributes at most, about."""
+
+INPUTS_PER_PATCH = 4
+"""Larger layers take one more for so many inputs, as their covariance has more numbers."""
+
+DAMPING = 1e-3
+BLOCK = 64
+
+
+class WeightRounding:
+    """Chooses the integers of weights, given their exponents, for the least error of each layer's output on calibration data.
+
+    Weights are rounded one after the other, and what a weight loses is made up for by those not yet rounded, in the proportion in which
+    their inputs vary together (Frantar and others, 2022, "GPTQ": with the Cholesky factor of the inverse covariance). The covariance is
+    about the mean, as the mean error goes into the bias (:class:`espdl.quantize.bias_correction.BiasCorrection`), and includes the
+    rounding noise of the inputs. Deterministic; costs nothing on the chip.
+
+    Args:
+        graph: with representations assigned.
+        inputs: layers with more inputs per output than this are rounded to nearest: the work grows with the square, as does memory.
+    """
+
+    def __init__(self, graph: QuantGraph, inputs: int) -> None:
+        self._graph = graph
+        self._layers = [_Inputs(graph, node) for node in layers_with_bias(graph) if _inputs_of(graph, node) <= inputs]
+
+    @property
+    def names(self) -> list[str]:
+        """The tensors that :meth:`observe` needs."""
+        return list(dict.fromkeys(layer.source for layer in self._layers))
+
+    def observe(self, tensors: Mapping[str, NDArray]) -> None:
+        """Takes in one run of the float network."""
+        for layer in self._layers:
+            layer.add(tensors[layer.source])
+
+    def apply(self) -> int:
+        """Puts the chosen weights into ``graph.adjusted``; their exponents are final. Returns how many layers it changed."""
+        for layer in self._layers:
+            value = layer.node.inputs[1]
+            assert value is not None
+            self._graph.adjusted[value.name or ""] = layer.rounded()
+        return len(self._layers)
+
+
+class _Inputs:
+    """What the outputs of a layer are made of: second moments of its inputs, [groups, inputs, inputs], one group unless depthwise."""
+
+    def __init__(self, graph: QuantGraph, node: ir.Node) -> None:
+        self.node = node
+        self._graph = graph
+        self._depthwise = node.op_type == "Conv" and attribute(node, "group", 1) != 1
+        self._inputs = _inputs_of(graph, node)
+        self._sum: NDArray[np.float64] | float = 0.0
+        self._products: NDArray[np.float64] | float = 0.0
+        self._count = 0
+
+    @property
+    def source(self) -> str:
+        return self.node.inputs[0].name or ""  # type: ignore[union-attr]  # a layer has an input
+
+    def add(self, array: NDArray) -> None:
+        if self.node.op_type == "Gemm":
+            seen = array.reshape(1, -1, array.shape[-1]).swapaxes(1, 2)
+        else:
+            weight = parameter(self._graph, self.node.inputs[1])
+            assert weight is not None
+            seen = patches(self.node, weight.shape[2:], array, max(PATCHES, self._inputs // INPUTS_PER_PATCH))
+            if not self._depthwise:
+                seen = seen.reshape(1, -1, seen.shape[-1])
+        self._sum = self._sum + seen.sum(axis=-1, dtype=np.float64)
+        self._products = self._products + seen @ seen.swapaxes(1, 2)
+        self._count += seen.shape[-1]
+
+    def rounded(self) -> NDArray[np.float32]:
+        """The weight as the chosen integers stand for it."""
+        source, info = self._graph.input_info(self.node, 0), self._graph.input_info(self.node, 1)
+        weight = parameter(self._graph, self.node.inputs[1])
+        assert source is not None and info is not None and weight is not None
+        transposed = self.node.op_type == "Gemm" and not attribute(self.node, "transB", 0)
+        by_output = weight.T if transposed else weight
+        mean = np.asarray(self._sum) / self._count
+        covariance = np.asarray(self._products) / self._count - mean[..., :, None] * mean[..., None, :]
+        noise = 4.0**source.exponent / 12 + DAMPING * np.trace(covariance, axis1=1, axis2=2) / covariance.shape[-1]
+        covariance += noise[:, None, None] * np.eye(covariance.shape[-1])
+        steps = np.ldexp(1.0, np.array(info.exponents))[:, None]
+        rows = by_output.reshape(by_output.shape[0], -1) / steps
+        limit = 2 ** (info.bits - 1)
+        grouped = rows[:, None, :] if self._depthwise else rows[None]
+        chosen = round_together(grouped, covariance, limit, self._graph).reshape(rows.shape) * steps
+        shaped = chosen.reshape(by_output.shape)
+        return np.ascontiguousarray(shaped.T if transposed else shaped, dtype=np.float32)
+
+
+def round_together(rows: NDArray, covariance: NDArray[np.float64], limit: int, graph: QuantGraph) -> NDArray[np.float64]:
+    """Integers for ``rows`` with a small ``(integers - rows) covariance (integers - rows)``.
+
+    Args:
+        rows: [groups, rows, inputs], weights in steps.
+        covariance: [groups, inputs, inputs], positive definite.
+        limit: integers are from -limit to limit - 1.
+        graph: whose chip rounds.
+    """
+    order = np.argsort(-np.diagonal(covariance, axis1=1, axis2=2), axis=1, kind="stable")
+    left = np.take_along_axis(rows.astype(np.float64), order[:, None, :], 2)
+    ordered = np.take_along_axis(np.take_along_axis(covariance, order[:, :, None], 1), order[:, None, :], 2)
+    # The lower factor of the inverse, transposed: row i says how the inputs after i make up for an error in i.
+    factor = np.linalg.cholesky(np.linalg.inv(ordered)).swapaxes(1, 2)
+    chosen = np.empty_like(left)
+    inputs = left.shape[2]
+    for start in range(0, inputs, BLOCK):
+        end = min(start + BLOCK, inputs)
+        errors = np.empty_like(left[:, :, start:end])
+        for i in range(start, end):
+            chosen[:, :, i] = np.clip(round_float(left[:, :, i], graph.chip.rounding), -limit, limit - 1)
+            error = (left[:, :, i] - chosen[:, :, i]) / factor[:, i, i, None]
+            left[:, :, i + 1 : end] -= error[:, :, None] * factor[:, None, i, i + 1 : end]
+            errors[:, :, i - start] = error
+        left[:, :, end:] -= errors @ factor[:, start:end, end:]
+    result = np.empty_like(chosen)
+    np.put_along_axis(result, np.broadcast_to(order[:, None, :], result.shape), chosen, 2)
+    return result
+
+
+def patches(node: ir.Node, kernel: tuple[int, ...], array: NDArray, count: int) -> NDArray:
+    """What about ``count`` outputs of a convolution are computed from, zeros of the padding included: [channels, taps, positions]."""
+    spatial = len(kernel)
+    pads = attribute(node, "pads", [0] * (2 * spatial))
+    strides, dilations = attribute(node, "strides", [1] * spatial), attribute(node, "dilations", [1] * spatial)
+    sizes = [
+        (array.shape[2 + axis] + pads[axis] + pads[axis + spatial] - dilations[axis] * (kernel[axis] - 1) - 1) // strides[axis]
+        + 1
+        for axis in range(spatial)
+    ]
+    total = int(np.prod(sizes))
+    distance = max(total // count, 1) | 1
+    places = np.unravel_index(np.arange(distance // 2 % total, total, distance), sizes)
+    taps = np.unravel_index(np.arange(int(np.prod(kernel))), kernel)
+    flat, inside = np.zeros((len(taps[0]), len(places[0])), np.intp), np.ones((len(taps[0]), len(places[0])), bool)
+    for axis in range(spatial):
+        at = taps[axis][:, None] * dilations[axis] + places[axis] * strides[axis] - pads[axis]
+        inside &= (at >= 0) & (at < array.shape[2 + axis])
+        flat = flat * array.shape[2 + axis] + np.clip(at, 0, array.shape[2 + axis] - 1)
+    return np.where(inside, array[0].reshape(array.shape[1], -1)[:, flat], np.float32(0))
+
+
+def _inputs_of(graph: QuantGraph, node: ir.Node) -> int:
+    """Number of inputs that one output is computed from."""
+    weight = parameter(graph, node.inputs[1])
+    assert weight is not None
+    outputs = weight.shape[0] if node.op_type == "Conv" or attribute(node, "transB", 0) else weight.shape[1]
+    return weight.size // outputs

@@ -1,0 +1,175 @@
+"""Channels scaled between layers: the network stays what it computes, and integers lose less."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+
+from espdl.chips import get_chip
+from espdl.quantize.api import quantize
+from espdl.quantize.balance import balance_channels
+from espdl.quantize.balance.factors import Demands, choose_factors
+from espdl.quantize.balance.groups import find_groups
+from espdl.quantize.importer import load_network
+from espdl.quantize.pipeline import prepare
+from espdl.quantize.setting import QuantizationSettingFactory
+from tests.quantize.graphs import network, op, ops, run, weights
+
+CHANNELS = 8
+UNEVEN = (10.0 ** np.linspace(-1.0, 1.0, CHANNELS)).astype(np.float32)
+SAMPLES = [{"x": np.random.default_rng(seed).standard_normal((1, 3, 12, 12)).astype(np.float32)} for seed in range(8)]
+
+
+def mobile_block(activation: str = "Relu6") -> Any:
+    """Conv, depthwise Conv, a residual, pooling and Gemm, with channels of very unequal size."""
+    act = {"Relu6": ("Clip", " zero six"), "Relu": ("Relu", ""), "HardSwish": ("HardSwish", "")}[activation]
+    constants = {
+        "w": weights(CHANNELS, 3, 1, 1) * UNEVEN[:, None, None, None],
+        "wb": weights(CHANNELS, seed=1) * UNEVEN,
+        "d": weights(CHANNELS, 1, 3, 3, seed=2) / UNEVEN[:, None, None, None] * 0.5,
+        "db": weights(CHANNELS, seed=3) * 0.2,
+        "p": weights(4, CHANNELS, 1, 1, seed=4) * 0.3,
+        "pb": weights(4, seed=5) * 0.3,
+        "r": weights(4, 4, 3, 3, seed=6) * 0.2,
+        "g": weights(4, 5, seed=7),
+        "gb": weights(5, seed=8),
+        "zero": np.float32(0),
+        "six": np.float32(6),
+    }
+    nodes = [
+        op("Conv", "x w wb", "c1", kernel_shape=[1, 1]),
+        op(act[0], "c1" + act[1], "a1"),
+        op("Conv", "a1 d db", "c2", kernel_shape=[3, 3], pads=[1, 1, 1, 1], group=CHANNELS),
+        op(act[0], "c2" + act[1], "a2"),
+        op("Conv", "a2 p pb", "c3", kernel_shape=[1, 1]),
+        op("Conv", "c3 r", "c4", kernel_shape=[3, 3], pads=[1, 1, 1, 1]),
+        op("Add", "c3 c4", "s"),
+        op("Relu", "s", "a3"),
+        op("GlobalAveragePool", "a3", "m"),
+        op("Flatten", "m", "f"),
+        op("Gemm", "f g gb", "y"),
+    ]
+    used = {name for node in nodes for name in node.input}
+    return network(nodes, {"x": [1, 3, 12, 12]}, {name: array for name, array in constants.items() if name in used})
+
+
+def prepared(source: Any, target: str = "esp32s3") -> ir.Model:
+    return prepare(load_network(source), get_chip(target))
+
+
+def balanced(source: Any, target: str, **options: Any) -> tuple[ir.Model, ir.Model, int]:
+    before = prepared(source, target)
+    result = balance_channels(before, get_chip(target), 8, SAMPLES, **options)
+    return before, result.model, result.places
+
+
+@pytest.mark.parametrize("target", ["c", "esp32s3", "esp32p4"])
+@pytest.mark.parametrize("activation", ["Relu", "Relu6", "HardSwish"])
+def test_the_network_computes_the_same(activation: str, target: str) -> None:
+    before, after, places = balanced(mobile_block(activation), target)
+    assert places == (1 if activation == "HardSwish" else 3)
+    assert ops(before) == ops(after)
+    for sample in SAMPLES:
+        one, other = run(before, sample)[0], run(after, sample)[0]
+        # a channel may be cut off where it is seldom
+        np.testing.assert_allclose(other, one, atol=0.02 * float(np.abs(one).max()))
+
+
+def test_the_network_given_is_not_changed() -> None:
+    before = prepared(mobile_block())
+    arrays = {name: value.const_value.numpy().copy() for name, value in before.graph.initializers.items() if value.const_value}
+    balance_channels(before, get_chip("esp32s3"), 8, SAMPLES)
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(before.graph.initializers[name].const_value.numpy(), array)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("target", ["esp32s3", "esp32p4"])
+def test_unequal_channels_lose_less(target: str) -> None:
+    calibration = [sample["x"] for sample in SAMPLES]
+    found = {}
+    for name, setting in (
+        ("upstream", QuantizationSettingFactory.upstream_setting()),
+        ("ours", QuantizationSettingFactory.espdl_setting()),
+    ):
+        result = quantize(mobile_block(), calibration, target=target, setting=setting)
+        found[name] = result.snr(SAMPLES)["y"]
+    assert found["ours"] > found["upstream"] + (10 if target == "esp32s3" else 1)
+
+
+def test_a_clip_beyond_the_integers_becomes_part_of_the_layer() -> None:
+    calibration = [sample["x"] for sample in SAMPLES]
+    result = quantize(mobile_block(), calibration, target="esp32s3", test_values=True)
+    assert "Clip" not in [node.op_type for node in result.record.graph.node]
+    assert result.model(arithmetic="reference").test()
+    assert result.measures[0] == "channels balanced between layers, in 3 places"
+    kept = quantize(mobile_block(), calibration, target="esp32s3", setting=QuantizationSettingFactory.upstream_setting())
+    assert [node.op_type for node in kept.record.graph.node].count("Clip") == 2
+    assert not kept.measures
+
+
+def test_what_a_user_sets_by_hand_keeps_its_scale() -> None:
+    name = next(node.name for node in prepared(mobile_block()).graph if node.op_type == "Clip")
+    assert balanced(mobile_block(), "esp32s3", untouched=[name])[2] == 2
+
+
+def test_groups_end_where_channels_are_told_apart() -> None:
+    groups, layers = find_groups(prepared(mobile_block()))
+    assert len(layers) == 5
+    shape = [(group.channels, len(group.writers), len(group.readers), group.bound) for group in groups]
+    assert shape == [(8, 1, 1, 6.0), (8, 1, 1, 6.0), (4, 2, 2, None)]
+    assert len(groups[2].tensors) == 5
+
+
+def test_tensors_that_are_added_up_have_one_exponent() -> None:
+    result = quantize(mobile_block(), [sample["x"] for sample in SAMPLES], target="esp32s3")
+    assert len({result.graph.produced[name].exponent for name in ("c3", "c4", "s", "a3")}) == 1
+
+
+def test_nothing_is_done_without_finite_data() -> None:
+    model = prepared(mobile_block())
+    bad: list[Mapping[str, Any]] = [{"x": np.full((1, 3, 12, 12), np.nan, np.float32)}]
+    for samples in ([], bad):
+        result = balance_channels(model, get_chip("esp32s3"), 8, samples)
+        assert result.places == 0 and result.model is model
+
+
+# Factors
+
+
+def demands(**changes: Any) -> Demands:
+    given: dict[str, Any] = {
+        "top": 127.0,
+        "largest": np.array([1.0, 8.0, 2.0]),
+        "bound": None,
+        "reached": np.zeros(3, bool),
+        "activation": np.ones(3),
+        "writers": np.full((1, 3), 1e-6),
+        "readers": np.full((1, 3), 1e-6),
+        "writer_largest": np.full((1, 3), 0.5),
+        "writer_bias": np.zeros((1, 3)),
+        "reader_largest": np.full((1, 3), 0.5),
+    }
+    return Demands(**{**given, **changes})
+
+
+def test_cheap_weights_let_every_channel_fill_the_integers() -> None:
+    factors = choose_factors(demands())
+    assert factors is not None
+    np.testing.assert_allclose(factors * [1.0, 8.0, 2.0], 127.0)
+
+
+def test_channels_at_the_bound_share_the_factor_that_saturates() -> None:
+    factors = choose_factors(demands(bound=8.0, reached=np.array([False, True, True]), largest=np.array([1.0, 8.0, 8.0])))
+    assert factors is not None
+    np.testing.assert_allclose(factors[1:], 127.0 / 8.0)
+    assert factors[0] <= 127.0
+
+
+def test_costly_readers_keep_factors_small() -> None:
+    factors = choose_factors(demands(readers=np.full((1, 3), 1e3)))
+    assert factors is not None
+    assert (factors * [1.0, 8.0, 2.0]).max() < 127.0
