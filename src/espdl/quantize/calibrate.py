@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from espdl.errors import EspdlError
 from espdl.progress import track
-from espdl.quantize.balance.layers import find_layers
 from espdl.quantize.balance.moments import sensitivities
 from espdl.quantize.dataloader import Sample
 from espdl.quantize.float_run import FloatRun, first_bad_node
@@ -141,7 +140,7 @@ class _Views:
     """How much errors of each tensor matter, to observers that ask."""
 
     def __init__(self, graph: QuantGraph) -> None:
-        self._noise = sensitivities(graph.model, find_layers(graph.model))
+        self._noise = sensitivities(graph.model)
         self._values = {value.name or "": value for node in graph.nodes() for value in node.outputs}
         self._values |= {value.name or "": value for value in graph.model.graph.inputs}
 

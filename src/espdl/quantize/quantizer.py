@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 
 import onnx_ir as ir
@@ -79,7 +79,15 @@ def _balanced(
         untouched |= set(setting.quant_config_modify_setting.custom_config)
     waiting = iter(samples)
     first = list(islice(waiting, setting.channel_balancing_setting.samples))
-    return chain(first, waiting), balance_channels(model, platform.chip, 8, first, untouched)
+    balanced = balance_channels(model, platform.chip, 8, first, untouched)
+    return chain(_handed_over(first), waiting), balanced
+
+
+def _handed_over(samples: list[Sample]) -> Iterator[Sample]:
+    """The samples, none of which is kept."""
+    samples.reverse()
+    while samples:
+        yield samples.pop()
 
 
 def _unite_exponents(graph: QuantGraph, balanced: Balanced) -> None:

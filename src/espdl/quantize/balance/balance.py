@@ -95,7 +95,7 @@ class _Work:
         self.largest_bias = float(2 ** (chip.export_bias_bits(bits) - 1) - 1)
         names = {name for group in groups for name in group.tensors} | {layer.source for layer in layers}
         self.moments = measure(model, sorted(names), samples)
-        self.noise = sensitivities(model, layers)
+        self.noise = sensitivities(model)
         self.behind = {id(layer): self._spread(self.noise.get(layer.result, 1.0), len(layer.weight)) for layer in layers}
         self.largest: dict[int, Vector] = {}
         self.reached: dict[int, NDArray[np.bool_]] = {}

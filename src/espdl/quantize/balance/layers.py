@@ -114,8 +114,3 @@ def _replace(node: ir.Node, index: int, array: NDArray[Any]) -> None:
     shape = shape_of(value) or array.shape
     narrow = np.ascontiguousarray(array.reshape(shape), dtype=np.float32)
     value.const_value = ir.tensor(narrow, name=value.name)
-
-
-def find_layers(model: ir.Model) -> list[Layer]:
-    """Every layer of a network in execution order."""
-    return [Layer(node, (shape_of(node.inputs[0]) or (1, 1))[1]) for node in model.graph if is_layer(node)]

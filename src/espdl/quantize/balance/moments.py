@@ -9,7 +9,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from espdl.quantize.balance.layers import Layer, Vector
+from espdl.quantize.balance.layers import Layer, Vector, is_layer
 from espdl.quantize.float_run import FloatRun
 from espdl.quantize.passes.tools import constant, shape_of
 
@@ -70,29 +70,25 @@ def per_channel(values: Vector, channels: int, largest: bool) -> Vector:
     return rows.max(axis=1) if largest else rows.mean(axis=1)
 
 
-def sensitivities(model: ir.Model, layers: Iterable[Layer]) -> dict[str, Vector | float]:
+def sensitivities(model: ir.Model) -> dict[str, Vector | float]:
     """By how much a unit of noise power in each channel of each tensor raises that of the network's outputs, about.
 
     One walk from the outputs up: a layer hands noise on by the squares of its weights, an average over n elements divides it by n, every
     other operator passes it on. Noise of different elements counts as independent.
     """
-    by_node = {id(layer.node): layer for layer in layers}
     found: dict[str, Vector | float] = {value.name or "": 1.0 for value in model.graph.outputs}
     for node in reversed(list(model.graph)):
         behind = found.get(node.outputs[0].name or "", 1.0)
         for value in node.inputs:
             if value is None or constant(value) is not None:
                 continue
-            layer = by_node.get(id(node))
-            noise = _before_layer(layer, behind, value) if layer is not None else _before(node, behind, value)
+            noise = _before_layer(node, behind, value) if is_layer(node) else _before(node, behind, value)
             found[value.name or ""] = found.get(value.name or "", 0.0) + noise
     return found
 
 
-def _before_layer(layer: Layer, behind: Vector | float, value: ir.Value) -> Vector:
-    gains = layer.gains(behind)
-    size = (shape_of(value) or (1, len(gains)))[1]
-    return np.repeat(gains / (size // len(gains)), size // len(gains))
+def _before_layer(node: ir.Node, behind: Vector | float, value: ir.Value) -> Vector:
+    return Layer(node, (shape_of(value) or (1, 1))[1]).gains(behind)
 
 
 def _before(node: ir.Node, behind: Vector | float, value: ir.Value) -> Vector | float:
