@@ -92,21 +92,23 @@ def test_unequal_channels_lose_less(target: str) -> None:
     calibration = [sample["x"] for sample in SAMPLES]
     found = {}
     for name, setting in (
-        ("upstream", QuantizationSettingFactory.upstream_setting()),
-        ("ours", QuantizationSettingFactory.espdl_setting()),
+        ("plain", QuantizationSettingFactory.espdl_setting()),
+        ("accurate", QuantizationSettingFactory.accurate_setting()),
     ):
         result = quantize(mobile_block(), calibration, target=target, setting=setting)
         found[name] = result.snr(SAMPLES)["y"]
-    assert found["ours"] > found["upstream"] + (10 if target == "esp32s3" else 1)
+    assert found["accurate"] > found["plain"] + (10 if target == "esp32s3" else 1)
 
 
 def test_a_clip_beyond_the_integers_becomes_part_of_the_layer() -> None:
     calibration = [sample["x"] for sample in SAMPLES]
-    result = quantize(mobile_block(), calibration, target="esp32s3", test_values=True)
+    result = quantize(
+        mobile_block(), calibration, target="esp32s3", test_values=True, setting=QuantizationSettingFactory.accurate_setting()
+    )
     assert "Clip" not in [node.op_type for node in result.record.graph.node]
     assert result.model(arithmetic="reference").test()
     assert result.measures[0] == "channels balanced between layers, in 3 places"
-    kept = quantize(mobile_block(), calibration, target="esp32s3", setting=QuantizationSettingFactory.upstream_setting())
+    kept = quantize(mobile_block(), calibration, target="esp32s3", setting=QuantizationSettingFactory.espdl_setting())
     assert [node.op_type for node in kept.record.graph.node].count("Clip") == 2
     assert not kept.measures
 
@@ -125,7 +127,12 @@ def test_groups_end_where_channels_are_told_apart() -> None:
 
 
 def test_tensors_that_are_added_up_have_one_exponent() -> None:
-    result = quantize(mobile_block(), [sample["x"] for sample in SAMPLES], target="esp32s3")
+    result = quantize(
+        mobile_block(),
+        [sample["x"] for sample in SAMPLES],
+        target="esp32s3",
+        setting=QuantizationSettingFactory.accurate_setting(),
+    )
     assert len({result.graph.produced[name].exponent for name in ("c3", "c4", "s", "a3")}) == 1
 
 

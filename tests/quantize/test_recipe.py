@@ -70,3 +70,11 @@ def test_a_recipe_is_written_as_it_is_read() -> None:
     apply_recipe(setting, values, "esp32s3")
     assert setting.weight_split_setting.value_threshold == 0.5
     assert setting.dispatching_table.platforms["/head.1/Gemm"].activation_bits == 16
+
+
+def test_a_recipe_starts_from_a_preset(tmp_path: Path) -> None:
+    platform = get_target_platform("esp32s3")
+    setting = load_recipe(write(tmp_path, 'preset = "accurate"\nbias_correct = false\n'), platform)
+    assert setting.channel_balancing and setting.weight_rounding and not setting.bias_correct
+    with pytest.raises(EspdlError, match="no preset 'best'"):
+        load_recipe(write(tmp_path, 'preset = "best"'), platform)

@@ -13,8 +13,8 @@ from espdl.quantize.setting_check import check_setting
 
 def test_the_defaults_are_those_of_the_guide() -> None:
     setting = QuantizationSettingFactory.espdl_setting()
-    assert setting.quantize_activation_setting.calib_algorithm == "output"
-    assert setting.channel_balancing and setting.weight_rounding and setting.bias_correct
+    assert setting.quantize_activation_setting.calib_algorithm == "kl"
+    assert not (setting.channel_balancing or setting.weight_rounding or setting.bias_correct)
     assert setting.quantize_parameter_setting.calib_algorithm is None
     assert setting.fusion_setting.align_elementwise_to == "Align to Output"
     assert setting.fusion_setting.force_alignment_overlap is False
@@ -154,10 +154,11 @@ def test_a_platform_is_needed_to_send_a_layer_elsewhere() -> None:
 
 
 @pytest.mark.parametrize("bits", [8, 16])
-def test_the_upstream_setting_leaves_weights_as_they_are(bits: int) -> None:
-    setting = QuantizationSettingFactory.upstream_setting(bits)
-    assert not (setting.channel_balancing or setting.weight_rounding or setting.bias_correct)
-    assert setting.quantize_activation_setting.calib_algorithm == ("kl" if bits == 8 else "minmax")
+def test_the_accurate_setting_changes_weights_at_8_bits(bits: int) -> None:
+    setting = QuantizationSettingFactory.accurate_setting(bits)
+    assert {setting.channel_balancing, setting.weight_rounding, setting.bias_correct} == {bits == 8}
+    assert setting.quantize_activation_setting.calib_algorithm == ("output" if bits == 8 else "minmax")
+    check_setting(setting)
 
 
 @pytest.mark.parametrize(("group", "name"), [("channel_balancing_setting", "samples"), ("weight_rounding_setting", "inputs")])

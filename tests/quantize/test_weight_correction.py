@@ -97,7 +97,7 @@ def test_each_measure_brings_the_output_nearer(attributes: dict[str, Any], shape
     batch = inputs(source, 16)
     mean_errors, noise = [], []
     for bias, rounding in ((False, False), (True, False), (True, True)):
-        setting = QuantizationSettingFactory.upstream_setting()
+        setting = QuantizationSettingFactory.espdl_setting()
         setting.quantize_parameter_setting.calib_algorithm = "minmax"
         setting.bias_correct, setting.weight_rounding = bias, rounding
         setting.weight_rounding_setting.inputs = 64

@@ -2,6 +2,8 @@
 
 ::
 
+    preset = "accurate"          # of QuantizationSettingFactory: "espdl" (the default) or "accurate"
+
     [quantize_activation_setting]
     calib_algorithm = "percentile"
 
@@ -16,7 +18,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,18 +36,26 @@ def load_recipe(path: Path, platform: TargetPlatform) -> QuantizationSetting:
         platform: what the network is quantized for; its chip is that of the operators in ``dispatching_table``, too.
 
     Raises:
-        EspdlError: when the file is no TOML, or names a setting that does not exist, or gives one a value of the wrong type.
+        EspdlError: when the file is no TOML, or names a preset or setting that does not exist, or gives one a value of the wrong type.
     """
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise EspdlError("the recipe cannot be read", where=str(path), why=str(error)) from None
-    setting = QuantizationSettingFactory.espdl_setting(platform.activation_bits or 8)
     try:
+        setting = _preset(values.pop("preset", "espdl"))(platform.activation_bits or 8)
         apply_recipe(setting, values, platform.chip)
     except EspdlError as error:
         raise error.at(str(path)) from None
     return setting
+
+
+def _preset(name: object) -> Callable[[int], QuantizationSetting]:
+    """What makes the setting that a recipe starts from."""
+    presets = {"espdl": QuantizationSettingFactory.espdl_setting, "accurate": QuantizationSettingFactory.accurate_setting}
+    if not isinstance(name, str) or name not in presets:
+        raise EspdlError(f"there is no preset {name!r}", hint="one of " + ", ".join(presets))
+    return presets[name]
 
 
 def apply_recipe(setting: QuantizationSetting, values: Mapping[str, Any], target: str | Chip) -> None:

@@ -302,20 +302,7 @@ class QuantizationSettingFactory:
 
     @staticmethod
     def espdl_setting(num_of_bits: int = 8) -> QuantizationSetting:
-        """The defaults for ESP chips, for 8- or 16-bit activations.
-
-        At 8 bits they are more accurate than ESP-PPQ's: channels are balanced, weights rounded together, biases corrected, and exponents
-        chosen by what errors do to the outputs. See :meth:`upstream_setting`.
-        """
-        setting = QuantizationSettingFactory.upstream_setting(num_of_bits)
-        if num_of_bits == 8:
-            setting.channel_balancing = setting.bias_correct = setting.weight_rounding = True
-            setting.quantize_activation_setting.calib_algorithm = "output"
-        return setting
-
-    @staticmethod
-    def upstream_setting(num_of_bits: int = 8) -> QuantizationSetting:
-        """What ``espdl_setting()`` means in ESP-PPQ: weights and biases stay as they are, and exponents are those that it finds."""
+        """The defaults for ESP chips, for 8- or 16-bit activations, as in ESP-PPQ: weights and biases stay as they are."""
         if num_of_bits not in (8, 16):
             raise EspdlError(f"there is no quantization to {num_of_bits} bits", hint="8 or 16")
         setting = QuantizationSetting(dispatcher="allin")
@@ -326,4 +313,18 @@ class QuantizationSettingFactory:
         parameters.clip_visiblity = parameters.pad_visiblity = "EXPORT_WHEN_ACTIVE"
         setting.fusion_setting.align_elementwise_to = "Align to Output"
         setting.fusion_setting.force_alignment_overlap = False
+        return setting
+
+    @staticmethod
+    def accurate_setting(num_of_bits: int = 8) -> QuantizationSetting:
+        """More accurate at 8 bits than :meth:`espdl_setting`, without training: channels are balanced, weights rounded together, biases
+        corrected, and exponents chosen by what errors do to the outputs.
+
+        The calibration data should be in no particular order: channels are balanced by the first samples
+        (``channel_balancing_setting.samples``) of loaders that are not lists or arrays.
+        """
+        setting = QuantizationSettingFactory.espdl_setting(num_of_bits)
+        if num_of_bits == 8:
+            setting.channel_balancing = setting.bias_correct = setting.weight_rounding = True
+            setting.quantize_activation_setting.calib_algorithm = "output"
         return setting
