@@ -150,6 +150,7 @@ def test_nothing_is_done_without_finite_data() -> None:
 def demands(**changes: Any) -> Demands:
     given: dict[str, Any] = {
         "top": 127.0,
+        "span": 127.0,
         "largest": np.array([1.0, 8.0, 2.0]),
         "bound": None,
         "reached": np.zeros(3, bool),

@@ -176,33 +176,28 @@ class _Lowering:
     def _fuse_activation(self, node: ir.Node, attributes: dict[str, Any]) -> ir.Value:
         """Takes a Relu that alone reads the result into the operator; returns what the operator then writes.
 
-        A Clip whose upper bound is beyond the integers is a Relu: they saturate there.
+        A Clip whose bounds are beyond the integers is nothing, or a Relu if it starts at 0: integers saturate by themselves.
         """
-        output = node.outputs[0]
-        relu = sole_consumer(output, "Relu", "Clip")
-        if relu is not None and relu.op_type == "Clip" and not self._is_relu(relu):
-            relu = None
-        before, after = self.graph.output_info(output), self.graph.output_info(relu.outputs[0]) if relu is not None else None
-        if relu is None or before is None or after is None or format_of(before) != format_of(after):
-            attributes["activation"] = "Linear"
+        output, attributes["activation"] = node.outputs[0], "Linear"
+        reader = sole_consumer(output, "Relu", "Clip")
+        if reader is None:
             return output
-        attributes["activation"] = "Relu"
-        self._fused.add(id(relu))
-        return relu.outputs[0]
+        before, after = self.graph.output_info(output), self.graph.output_info(reader.outputs[0])
+        function = "Relu" if reader.op_type == "Relu" else self._saturation(reader, after)
+        if not function or before is None or after is None or format_of(before) != format_of(after):
+            return output
+        attributes["activation"] = function
+        self._fused.add(id(reader))
+        return reader.outputs[0]
 
-    def _is_relu(self, clip: ir.Node) -> bool:
-        info, bounds = self.graph.output_info(clip.outputs[0]), [constant(value) for value in clip.inputs[1:]]
-        if (
-            info is None
-            or len(bounds) != 2
-            or bounds[0] is None
-            or bounds[1] is None
-            or bounds[0].size != 1
-            or bounds[0].item() != 0
-        ):
-            return False
-        highest = 2 ** (info.bits - 1) - 1
-        return bounds[1].size == 1 and int(to_integers(bounds[1], info, self.graph.chip).item()) == highest
+    def _saturation(self, clip: ir.Node, info: QuantInfo | None) -> str:
+        """What integers that saturate need beside that to do the same as ``clip``: Linear, Relu, or empty for a Clip."""
+        bounds = [parameter(self.graph, value) for value in clip.inputs[1:]]
+        if info is None or len(bounds) != 2 or any(bound is None or bound.size != 1 for bound in bounds):
+            return ""
+        low, high = (int(to_integers(bound, info, self.graph.chip).item()) for bound in bounds if bound is not None)
+        half = 2 ** (info.bits - 1)
+        return {0: "Relu", -half: "Linear"}.get(low, "") if high == half - 1 else ""
 
     # Outputs
 

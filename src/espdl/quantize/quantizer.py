@@ -79,8 +79,15 @@ def _balanced(
         untouched |= set(setting.quant_config_modify_setting.custom_config)
     waiting = iter(samples)
     first = list(islice(waiting, setting.channel_balancing_setting.samples))
-    balanced = balance_channels(model, platform.chip, 8, first, untouched)
+    balanced = balance_channels(model, platform.chip, 8, first, untouched, _chooses_by_error(setting))
     return chain(_handed_over(first), waiting), balanced
+
+
+def _chooses_by_error(setting: QuantizationSetting) -> bool:
+    """Whether exponents follow what errors do: shifted tensors have their zeros at the end of the integers, where others may clip."""
+    activations = setting.quantize_activation_setting
+    algorithms = (activations.calib_algorithm, *activations.calib_algorithm_per_layer.values())
+    return all((algorithm or "").lower() == "output" for algorithm in algorithms)
 
 
 def _handed_over(samples: list[Sample]) -> Iterator[Sample]:

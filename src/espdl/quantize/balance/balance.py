@@ -14,7 +14,8 @@ from espdl.chips import Chip
 from espdl.quantize.balance.factors import NEGLIGIBLE, Demands, choose_factors
 from espdl.quantize.balance.groups import Group, find_groups
 from espdl.quantize.balance.layers import Layer, Vector
-from espdl.quantize.balance.moments import measure, per_channel, sensitivities
+from espdl.quantize.balance.moments import Moments, measure, per_channel, sensitivities
+from espdl.quantize.balance.shifts import Shift, apply_shift, centres, fits_accumulators, largest_shifted, offsets_of, shift_of
 from espdl.quantize.passes.tools import Editor
 
 SWEEPS = 4
@@ -45,7 +46,12 @@ class Balanced:
 
 
 def balance_channels(
-    model: ir.Model, chip: Chip, bits: int, samples: Iterable[Mapping[str, NDArray]], untouched: Collection[str] = ()
+    model: ir.Model,
+    chip: Chip,
+    bits: int,
+    samples: Iterable[Mapping[str, NDArray]],
+    untouched: Collection[str] = (),
+    shift: bool = True,
 ) -> Balanced:
     """Scales output channels of layers, and input channels of the layers behind them by the inverse.
 
@@ -63,21 +69,36 @@ def balance_channels(
         bits: of weights and activations.
         samples: a few of the calibration data.
         untouched: names of nodes that must keep what they read and write.
+        shift: whether tensors may be shifted, too (:mod:`espdl.quantize.balance.shifts`).
 
     Returns:
         A network that computes the same, up to float rounding, on activations of the size seen.
     """
-    balanced = model.clone()
-    groups, layers = find_groups(balanced, untouched)
+    groups, layers = find_groups(model, untouched)
     if not groups:
         return Balanced(model)
-    work = _Work(balanced, chip, bits, groups, layers, samples)
-    scaled = work.run()
-    meeting = tuple(tuple(group.tensors) for group in scaled if len(group.writers) > 1)
-    return Balanced(balanced, len(scaled), meeting) if scaled else Balanced(model)
+    names = {name for group in groups for name in group.tensors} | {layer.source for layer in layers}
+    moments = measure(model, sorted(names | {layer.result for group in groups for layer in group.writers}), samples)
+    unshifted: set[int] = set()
+    while moments:
+        balanced = model.clone()
+        groups, layers = find_groups(balanced, untouched)
+        kinds = [shift_of(group) if shift and i not in unshifted else Shift.NONE for i, group in enumerate(groups)]
+        work = _Work(balanced, chip, bits, groups, layers, dict(moments), kinds)
+        scaled = work.run()
+        if work.too_wide <= unshifted:
+            meeting = tuple(tuple(group.tensors) for group in scaled if len(group.writers) > 1)
+            return Balanced(balanced, len(scaled), meeting) if scaled else Balanced(model)
+        unshifted |= work.too_wide
+    return Balanced(model)
 
 
 class _Work:
+    """The choice of factors for all groups, and what follows from it.
+
+    ``too_wide`` are the places of groups whose shifts an accumulator has no room for.
+    """
+
     def __init__(
         self,
         model: ir.Model,
@@ -85,55 +106,90 @@ class _Work:
         bits: int,
         groups: list[Group],
         layers: list[Layer],
-        samples: Iterable[Mapping[str, NDArray]],
+        moments: dict[str, Moments],
+        kinds: list[Shift],
     ) -> None:
         self.model = model
+        self.chip = chip
+        self.bits = bits
         self.groups = groups
+        self.kinds = kinds
         self.layers = layers
         self.per_channel = chip.per_channel_weights
         self.top = float(2 ** (bits - 1) - 1)
         self.largest_bias = float(2 ** (chip.export_bias_bits(bits) - 1) - 1)
-        names = {name for group in groups for name in group.tensors} | {layer.source for layer in layers}
-        self.moments = measure(model, sorted(names), samples)
+        self.moments = moments
         self.noise = sensitivities(model)
         self.behind = {id(layer): self._spread(self.noise.get(layer.result, 1.0), len(layer.weight)) for layer in layers}
         self.largest: dict[int, Vector] = {}
         self.reached: dict[int, NDArray[np.bool_]] = {}
+        self.too_wide: set[int] = set()
+        self._balanced: set[int] = set()
+        self._results: dict[int, dict[str, Vector]] = {}
+        self._kinds = {id(group): kind for group, kind in zip(groups, kinds, strict=True)}
 
     def run(self) -> list[Group]:
-        if not self.moments:
-            return []
+        """Scales and shifts; returns the groups that were scaled."""
         for group in self.groups:
-            largest = np.max([per_channel(self.moments[n].largest, group.channels, True) for n in group.tensors], axis=0)
-            if group.bound is not None:
-                self.reached[id(group)] = largest >= group.bound * (1 - 1e-5)
-            else:
-                self.reached[id(group)] = np.zeros(group.channels, bool)
-            seen = max(self.moments[n].seen for n in group.tensors)
-            largest = largest * (1 + UNSEEN / math.sqrt(seen))
-            if group.bound is not None:
-                largest = np.minimum(largest, group.bound)
-            self.largest[id(group)] = np.maximum(largest, max(largest.max() * SMALLEST_SHARE, 1e-9))
-        scaled: set[int] = set()
+            self._look_at(group)
         for _ in range(SWEEPS):
             for group in self.groups:
                 factors = choose_factors(self._demands(group))
                 if factors is not None:
                     self._scale(group, factors)
-                    scaled.add(id(group))
+        edit = Editor(self.model)
+        scaled = [group for group in self.groups if id(group) in self._balanced]
+        offsets = {id(group): self._offsets(group) for group in scaled if self._kinds[id(group)] is not Shift.NONE}
+        steps = {layer.source: self._step(layer.source) for layer in self.layers}
+        for place, group in enumerate(self.groups):
+            if id(group) in offsets and not fits_accumulators(self.chip, self.bits, group, offsets[id(group)], steps):
+                self.too_wide.add(place)
+        for group in scaled:
+            if id(group) in offsets:
+                apply_shift(edit, group, self._kinds[id(group)], offsets[id(group)], -self.top - 1)
         for layer in self.layers:
             layer.write_back()
-        edit = Editor(self.model)
-        for group in self.groups:
-            for node in group.clips if id(group) in scaled else ():
+        for group in scaled:
+            for node in group.clips:
                 node.replace_input_with(2, edit.constant(f"{node.name}_high", np.array(group.bound, np.float32)))
-        return [group for group in self.groups if id(group) in scaled]
+        return scaled
+
+    def _look_at(self, group: Group) -> None:
+        """Notes how large the channels of a group are, or get, and which reach its bound."""
+        if self._kinds[id(group)] is Shift.CENTRE:
+            self._results[id(group)] = centres(self.model, group, self.moments)
+            largest = largest_shifted(group, self._offsets(group), self.moments)
+        else:
+            sizes = [per_channel(self.moments[name].largest, group.channels, True) for name in group.tensors]
+            largest = np.max(sizes, axis=0)
+        self.reached[id(group)] = np.zeros(group.channels, bool)
+        if group.bound is not None:
+            self.reached[id(group)] = largest >= group.bound * (1 - 1e-5)
+        largest = largest * (1 + UNSEEN / math.sqrt(max(self.moments[name].seen for name in group.tensors)))
+        if group.bound is not None:
+            largest = np.minimum(largest, group.bound)
+        self.largest[id(group)] = np.maximum(largest, max(largest.max() * SMALLEST_SHARE, 1e-9))
+
+    def _offsets(self, group: Group) -> dict[str, Vector]:
+        if self._kinds[id(group)] is Shift.FLOOR:
+            return offsets_of(self.model, group, {layer.result: np.full(group.channels, self.top + 1) for layer in group.writers})
+        return offsets_of(self.model, group, self._results[id(group)])
+
+    def _span(self, group: Group) -> float:
+        return 2 * self.top + 1 if self._kinds[id(group)] is Shift.FLOOR else self.top
+
+    def _step(self, name: str) -> float:
+        """The step of a tensor that layers read, about: 1 where it was scaled for that."""
+        if any(name in group.tensors for group in self.groups if id(group) in self._balanced):
+            return 1.0
+        return 2.0 ** math.ceil(math.log2(max(float(self.moments[name].largest.max()), 1e-9) / (self.top + 0.5)))
 
     def _demands(self, group: Group) -> Demands:
         n = group.channels
         sensitivity = self._spread(self.noise.get(group.writers[0].result, 1.0), n)
         return Demands(
             top=self.top,
+            span=self._span(group),
             largest=self.largest[id(group)],
             bound=group.bound,
             reached=self.reached[id(group)],
@@ -171,8 +227,7 @@ class _Work:
     def _writer_bias(self, layer: Layer, channels: int) -> Vector:
         if layer.bias is None:
             return np.zeros(channels)
-        step = 2.0 ** math.ceil(math.log2(max(float(self.moments[layer.source].largest.max()), 1e-9) / (self.top + 0.5)))
-        return np.abs(layer.bias) / (self.largest_bias * step)
+        return np.abs(layer.bias) / (self.largest_bias * self._step(layer.source))
 
     def _reader_largest(self, layer: Layer, channels: int) -> Vector:
         if not self.per_channel:
@@ -188,11 +243,14 @@ class _Work:
             self.noise[layer.result] = self._spread(self.noise.get(layer.result, 1.0), len(factors)) / factors**2
         for layer in group.readers:
             layer.scale_inputs(1 / factors)
-        for name in {*group.tensors, *(layer.source for layer in group.readers)}:
+        self._balanced.add(id(group))
+        if id(group) in self._results:
+            self._results[id(group)] = {name: result * factors for name, result in self._results[id(group)].items()}
+        for name in {*group.tensors, *(layer.source for layer in group.readers), *(layer.result for layer in group.writers)}:
             self.moments[name] = self.moments[name].scaled(factors)
         self.largest[id(group)] = self.largest[id(group)] * factors
         if group.bound is not None:
-            group.bound = self.top
+            group.bound = self._span(group)
 
     @staticmethod
     def _spread(value: Vector | float, channels: int) -> Vector:

@@ -18,13 +18,14 @@ NEGLIGIBLE = 1e-30
 class Demands:
     """What the factors ``f`` of a group have to suit, per channel.
 
-    The group's activations are stored with exponent 0: integers up to ``top``. The weights of writer i have exponent e_i, those of
+    The group's activations are stored with exponent 0: integers that span ``span``. The weights of writer i have exponent e_i, those of
     reader j exponent d_j, and the noise to be made small is ::
 
         sum_c  activation_c / f_c**2  +  sum_i 4**e_i writer_ic / f_c**2  +  sum_j 4**d_j reader_jc f_c**2
 
     Attributes:
         top: the largest integer.
+        span: what the activations may fill; more than ``top`` where they are shifted afterwards.
         largest: [channels], of the activations.
         bound: where the activations are cut off; None where they are not.
         reached: [channels], those that reach it.
@@ -35,6 +36,7 @@ class Demands:
     """
 
     top: float
+    span: float
     largest: Vector
     bound: float | None
     reached: NDArray[np.bool_]
@@ -50,13 +52,13 @@ def choose_factors(demands: Demands) -> Vector | None:
     """The factors of least noise, None where no factors suit all demands.
 
     For given exponents the best factor of a channel is ``(noise that falls / noise that grows) ** (1/4)``, limited by what its
-    activations, weights and biases leave room for; channels that reach ``bound`` all have ``top / bound``, so that the saturation of
+    activations, weights and biases leave room for; channels that reach ``bound`` all have ``span / bound``, so that the saturation of
     integers cuts them off. The exponents are found by steps of 1, of one or two at a time, as long as that helps.
     """
-    limits = demands.top / demands.largest
+    limits = demands.span / demands.largest
     reached = demands.reached
     if demands.bound is not None:
-        limits[reached] = demands.top / demands.bound
+        limits[reached] = demands.span / demands.bound
     exponents = _start(demands, np.full(len(limits), limits.min()))
     writers = len(demands.writers)
     free = [i for i in range(len(exponents)) if i >= writers or demands.writer_largest[i].any()]

@@ -27,7 +27,8 @@ class Group:
         writers: layers that write one of the tensors: their output channels take the factors.
         readers: layers that read one: their input channels take the inverse.
         tensors: names of those that are stored; what only an activation reads is not.
-        clips: nodes that cut the group off at ``bound``.
+        relays: nodes between them, in execution order.
+        clips: those that cut the group off at ``bound``.
         bound: upper bound of all clips; None without any.
     """
 
@@ -35,6 +36,7 @@ class Group:
     writers: list[Layer] = field(default_factory=list)
     readers: list[Layer] = field(default_factory=list)
     tensors: list[str] = field(default_factory=list)
+    relays: list[ir.Node] = field(default_factory=list)
     clips: list[ir.Node] = field(default_factory=list)
     bound: float | None = None
 
@@ -69,8 +71,11 @@ def find_groups(model: ir.Model, untouched: Collection[str] = ()) -> tuple[list[
             if sole_consumer(value, "Relu", "Clip") is None:
                 group.tensors.append(name)
     for node in model.graph:
-        if node.op_type == "Clip" and (found := groups.get(sets.root(node.outputs[0].name or ""))) is not None:
-            found.clips.append(node)
+        found = groups.get(sets.root(node.outputs[0].name or ""))
+        if found is not None and id(node) not in layers:
+            found.relays.append(node)
+            if node.op_type == "Clip":
+                found.clips.append(node)
     made = []
     for node in nodes:
         source, result = (sets.root(value.name or "") for value in (node.inputs[0], node.outputs[0]) if value is not None)

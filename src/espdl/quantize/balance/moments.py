@@ -19,30 +19,34 @@ POSITIONS = 256
 
 @dataclass
 class Moments:
-    """Of one tensor.
+    """Of one tensor, per channel; float64 [size of axis 1].
 
     Attributes:
-        largest: float64 [size of axis 1], the largest magnitude of each channel.
-        square: float64 [size of axis 1], the mean of squares.
+        low, high: smallest and largest value.
+        mean: mean of some values.
+        square: mean of their squares.
         seen: number of elements of each channel that were looked at.
     """
 
-    largest: Vector
+    low: Vector
+    high: Vector
+    mean: Vector
     square: Vector
     seen: int = 0
 
+    @property
+    def largest(self) -> Vector:
+        """The largest magnitude."""
+        return np.maximum(self.high, -self.low)
+
     def scaled(self, factors: Vector) -> Moments:
         """The moments of the tensor with its channels scaled."""
-        spread = np.repeat(factors, len(self.largest) // len(factors))
-        return Moments(self.largest * spread, self.square * spread**2, self.seen)
+        spread = np.repeat(factors, len(self.low) // len(factors))
+        return Moments(self.low * spread, self.high * spread, self.mean * spread, self.square * spread**2, self.seen)
 
 
 def measure(model: ir.Model, names: Sequence[str], samples: Iterable[Mapping[str, NDArray]]) -> dict[str, Moments]:
-    """Moments of the tensors named, over the float network's run on ``samples``; empty without samples, and where they are not finite.
-
-    Args:
-        model, names, samples: what to run, what to look at, and on what.
-    """
+    """Moments of the tensors named, over the float network's run on ``samples``; empty without samples, and where they are not finite."""
     session = FloatRun(model, names)
     found: dict[str, Moments] = {}
     count = 0
@@ -50,16 +54,17 @@ def measure(model: ir.Model, names: Sequence[str], samples: Iterable[Mapping[str
         count += 1
         for name, array in session.run(sample).items():
             rows = _by_channel(array)
-            largest = np.maximum(rows.max(axis=1), -rows.min(axis=1)).astype(np.float64)
-            if not np.isfinite(largest).all():
+            low, high = (limit.astype(np.float64) for limit in (rows.min(axis=1), rows.max(axis=1)))
+            if not np.isfinite(high - low).all():
                 return {}
             some = _thinned(rows)
-            square = np.einsum("ij,ij->i", some, some).astype(np.float64) / some.shape[1]
-            known = found.setdefault(name, Moments(largest, np.zeros_like(square)))
-            known.largest = np.maximum(known.largest, largest)
-            known.square += square
+            known = found.setdefault(name, Moments(low, high, np.zeros_like(low), np.zeros_like(low)))
+            known.low, known.high = np.minimum(known.low, low), np.maximum(known.high, high)
+            known.mean += some.mean(axis=1)
+            known.square += np.einsum("ij,ij->i", some, some) / some.shape[1]
             known.seen += rows.shape[1]
     for moments in found.values():
+        moments.mean /= count
         moments.square /= count
     return found
 
