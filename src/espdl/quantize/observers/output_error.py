@@ -57,15 +57,23 @@ class _Part(Observer, name=""):
     def observe(self, values: NDArray) -> None:
         if not values.size:
             return
-        maximum = max(float(values.max()), -float(values.min()))
+        rows = values.reshape(1 if values.ndim < 2 or values.shape[0] != 1 else values.shape[1], -1)
+        ends = np.stack([rows.min(axis=1), rows.max(axis=1)], axis=1)
+        maximum = float(np.abs(ends).max())
         self.maximum = max(self.maximum, maximum)
-        rows = _thinned(values)
         if maximum > 0:
             self._fit(math.frexp(maximum)[1])
+        step = rows.shape[1] // POSITIONS
+        # An odd distance, so that rows of a picture are met at changing places.
+        some = rows[:, :: step | 1] if step > 1 else rows
+        # Those taken count for all elements; the ends of each channel are met in any case.
+        self._count(some, rows.size / some.size)
+        if some.size < rows.size:
+            self._count(ends, 1.0)
+
+    def _count(self, rows: NDArray, share: float) -> None:
         scale = math.ldexp(HALF_BINS, -(self._limit or 0))
         places = np.rint(rows * np.float32(scale)).astype(np.intp) + HALF_BINS
-        # Thinned channels count for all of their elements.
-        share = values.size / rows.size
         if self._view.weights is None or len(self._view.weights) != len(rows):
             self._counts += np.bincount(places.reshape(-1), minlength=len(self._counts)) * share
         else:
@@ -99,13 +107,3 @@ class _Part(Observer, name=""):
         if self._view.function is not None:
             values, quantized = (self._view.function(x.astype(np.float32)).astype(np.float64) for x in (values, quantized))
         return float(self._counts[used] @ (values - quantized) ** 2)
-
-
-def _thinned(values: NDArray) -> NDArray:
-    """[size of axis 1, some of the rest], or one row of everything."""
-    if values.ndim < 2 or values.shape[0] != 1:
-        return values.reshape(1, -1)
-    rows = values.reshape(values.shape[1], -1)
-    step = rows.shape[1] // POSITIONS
-    # An odd distance, so that rows of a picture are met at changing places.
-    return rows[:, :: step | 1] if step > 1 else rows
