@@ -239,14 +239,15 @@ def test_a_shift_gains_accuracy(target: str) -> None:
     found = []
     for algorithm in ("minmax", "output"):
         # with any other algorithm tensors are not shifted
-        setting = QuantizationSettingFactory.espdl_setting()
+        setting = QuantizationSettingFactory.accurate_setting()
         setting.quantize_activation_setting.calib_algorithm = algorithm
         found.append(quantize(residual(), [sample["x"] for sample in SAMPLES], target=target, setting=setting).snr(SAMPLES)["y"])
     assert found[1] > found[0] + 3
 
 
 def test_saturation_does_what_the_activation_did() -> None:
-    result = quantize(mobile_block(), [sample["x"] for sample in SAMPLES], target="esp32p4")
+    setting = QuantizationSettingFactory.accurate_setting()
+    result = quantize(mobile_block(), [sample["x"] for sample in SAMPLES], target="esp32p4", setting=setting)
     convolutions = [node for node in result.record.graph.node if node.op_type == "Conv"]
     found = [next(attr.value for attr in node.attribute if attr.name == "activation") for node in convolutions]
     assert found == ["Relu", "Linear", "Linear", "Linear"]

@@ -79,14 +79,6 @@ class _Part(Observer, name=""):
         else:
             weights = np.repeat(self._view.weights * share, rows.shape[1])
             self._counts += np.bincount(places.reshape(-1), weights, len(self._counts))
-        if share > 1:
-            # The largest values decide what is clipped: none of them is left out.
-            whole = values.reshape(len(rows), -1)
-            ends = np.stack([whole.max(axis=1), whole.min(axis=1)], axis=1)
-            places = np.rint(ends * np.float32(scale)).astype(np.intp) + HALF_BINS
-            given = self._view.weights
-            counted = np.ones(len(rows)) if given is None or len(given) != len(rows) else given
-            self._counts += np.bincount(places.reshape(-1), np.repeat(counted, 2), len(self._counts))
 
     def _fit(self, limit: int) -> None:
         """Makes 2**limit the end of the range, at least."""
