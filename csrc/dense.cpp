@@ -222,7 +222,8 @@ class DenseStep : public Step {
     rows_ = std::max(kPanelBytes / stride_, kBlockRows);
     if (plan_->store == Store::sums && !plan_->is_wide()) rows_ = std::min(rows_, std::max(kSumBytes / (4 * plan_->outputs), std::size_t{1}));
     rows_ = std::min({rows_, std::size_t{480}, positions_});
-    if (rows_ > kBlockRows) rows_ -= rows_ % kBlockRows;
+    // blocks of about equal height: each reads all weights, a last one of a few rows as well
+    rows_ = divide_up(positions_, divide_up(positions_, rows_));
   }
 
   void run(Pool& pool) override {
