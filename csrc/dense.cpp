@@ -5,6 +5,7 @@
 #include "guard.hpp"
 #include "lookup.hpp"
 #include "mac.hpp"
+#include "panels.hpp"
 
 namespace espdl {
 
@@ -14,21 +15,16 @@ constexpr std::size_t kPanelBytes = 24 << 10;   // of gathered inputs: they stay
 constexpr std::size_t kSumBytes = 128 << 10;    // of sums that are not finished at once
 constexpr std::size_t kBlockRows = 24;          // a multiple of the heights of tall tiles
 
-// Output channels computed together.
-struct Panel {
-  std::size_t first, channels;  // outputs
-  int vectors;
-  std::size_t weights;          // its first byte
-  std::size_t lane;             // its first entry in the finish table
-};
-
 // A run of groups whose sums fit 32 bits, for all channels, and how much each counts.
 struct Part {
   std::size_t first_group, groups;
   int left_shift;
-  std::vector<Panel> panels;
+  std::vector<ChannelPanel> panels;
   Aligned<std::uint8_t> weights;
   FinishTable finish;
+
+  std::uint8_t* weights_of(const ChannelPanel& panel) { return weights.data() + panel.lane * groups * 4; }
+  const std::uint8_t* weights_of(const ChannelPanel& panel) const { return weights.data() + panel.lane * groups * 4; }
 };
 
 struct Plan {
@@ -83,33 +79,16 @@ std::vector<std::size_t> safe_runs(const Filter& filter, std::size_t group_taps,
   return ends;
 }
 
-// planes: of weights, each with vectors of its own.
-std::vector<Panel> cut_panels(const MacIsa& isa, std::size_t outputs, int planes) {
-  const std::size_t lanes = isa.lanes, vectors = divide_up(outputs, lanes), count = divide_up(vectors, isa.vectors / planes);
-  std::vector<Panel> panels;
-  for (std::size_t i = 0, first = 0; i < count; ++i) {
-    const std::size_t next = vectors * (i + 1) / count;
-    const std::size_t channel = first * lanes;
-    panels.push_back({channel, std::min((next - first) * lanes, outputs - channel), static_cast<int>(next - first) * planes, 0, channel * planes});
-    first = next;
-  }
-  return panels;
-}
-
 void pack_part(const Filter& filter, const Plan& plan, Part& part, bool split) {
   const MacIsa& isa = *plan.isa;
   const int planes = plan.store == Store::split ? 2 : 1;
-  part.panels = cut_panels(isa, filter.outputs, planes);
+  part.panels = channel_panels(isa, filter.outputs, planes);
   const std::size_t lanes = isa.lanes;
-  std::size_t vectors = 0;
-  for (Panel& panel : part.panels) {
-    panel.weights = vectors * part.groups * lanes * 4;
-    vectors += panel.vectors;
-  }
-  part.weights.assign(vectors * part.groups * lanes * 4, 0);
-  part.finish.resize(vectors * lanes);
-  for (const Panel& panel : part.panels) {
-    std::uint8_t* target = part.weights.data() + panel.weights;
+  const std::size_t all_lanes = part.panels.back().lane + static_cast<std::size_t>(part.panels.back().vectors) * lanes;
+  part.weights.assign(all_lanes * part.groups * 4, 0);
+  part.finish.resize(all_lanes);
+  for (const ChannelPanel& panel : part.panels) {
+    std::uint8_t* target = part.weights_of(panel);
     const int high = planes == 2 ? panel.vectors / 2 : panel.vectors;  // first of the second plane
     for (int v = 0; v < panel.vectors; ++v) {
       const int left_shift = v >= high ? 8 : part.left_shift;
@@ -204,7 +183,7 @@ std::shared_ptr<const Plan> make_plan(const Filter& filter, const MacIsa& isa) {
     plan->requantizers.emplace_back(slice(filter.bias), slice(filter.shift), count, filter.half_even, filter.relu, filter.bound());
   };
   if (plan->is_wide()) {
-    for (const Panel& panel : plan->parts.front().panels) add_requantizer(panel.first, panel.channels);
+    for (const ChannelPanel& panel : plan->parts.front().panels) add_requantizer(panel.first, panel.channels);
   } else {
     add_requantizer(0, filter.outputs);
   }
@@ -271,7 +250,7 @@ class DenseStep : public Step {
     plan.gather()(geometry_, x_, first, count, inputs, stride_);
     const Part& part = plan.parts.front();
     for (std::size_t p = begin; p < end; ++p) {
-      const Panel& panel = part.panels[p];
+      const ChannelPanel& panel = part.panels[p];
       multiply(part, panel, inputs, count, output(first) + panel.first * output_size(), plan.outputs, output_size());
     }
     if (table_ != nullptr) look_up(first, count, part.panels[begin].first, part.panels[end - 1].first + part.panels[end - 1].channels);
@@ -289,7 +268,7 @@ class DenseStep : public Step {
     // where most blocks of sums had to be found in the chip's order just now, the exact ones are not computed before
     const bool crowded = plan.guard != nullptr && crowded_.load(std::memory_order_relaxed);
     if (!crowded) {
-      for (const Panel& panel : part.panels) multiply(part, panel, inputs, count, sums + panel.first, plan.outputs, 4);
+      for (const ChannelPanel& panel : part.panels) multiply(part, panel, inputs, count, sums + panel.first, plan.outputs, 4);
     }
     if (plan.guard != nullptr) {
       auto* norms = reinterpret_cast<float*>(inputs + panel_bytes(count) + sum_bytes);
@@ -331,28 +310,18 @@ class DenseStep : public Step {
   }
 
   // out: the panel's first channel of the first position; `size` bytes an element, `out_stride` elements from one position to the next.
-  void multiply(const Part& part, const Panel& panel, const std::uint8_t* inputs, std::size_t count, void* out, std::size_t out_stride,
+  void multiply(const Part& part, const ChannelPanel& panel, const std::uint8_t* inputs, std::size_t count, void* out, std::size_t out_stride,
                 std::size_t size) const {
-    const TileFunction* tiles = plan_->tiles().of[panel.vectors];
-    const std::size_t most = plan_->isa->rows[panel.vectors];
-    Tile tile{inputs + part.first_group * 4,
-              stride_,
-              part.weights.data() + panel.weights,
-              part.groups,
-              part.finish.at(panel.lane),
-              out,
-              out_stride,
-              0,
-              panel.channels};
-    // tiles of about equal height rather than tall ones and a low one
-    for (std::size_t left = count, pieces = divide_up(count, most); left > 0; left -= tile.rows, --pieces) {
-      tile.rows = divide_up(left, pieces);
-      std::size_t height = tile.rows;
-      while (tiles[height] == nullptr) ++height;
-      tiles[height](tile);
-      tile.inputs += tile.rows * stride_;
-      tile.out = static_cast<std::byte*>(tile.out) + tile.rows * out_stride * size;
-    }
+    const Tile tile{inputs + part.first_group * 4,
+                    stride_,
+                    part.weights_of(panel),
+                    part.groups,
+                    part.finish.at(panel.lane),
+                    out,
+                    out_stride,
+                    0,
+                    panel.channels};
+    run_tiles(*plan_->isa, plan_->tiles(), panel.vectors, tile, count, size);
   }
 
   // Outputs [from, to) of some positions through the table.

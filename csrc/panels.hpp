@@ -13,16 +13,17 @@ namespace espdl {
 // Output channels computed together.
 struct ChannelPanel {
   std::size_t first, channels;  // outputs
-  int vectors;
+  int vectors;                  // of weights
   std::size_t lane;             // its first lane, counted over all panels
 };
 
-inline std::vector<ChannelPanel> channel_panels(const MacIsa& isa, std::size_t outputs) {
-  const std::size_t lanes = isa.lanes, vectors = divide_up(outputs, lanes), count = divide_up(vectors, isa.vectors);
+// planes: of weights, each with vectors of its own beside those of the others.
+inline std::vector<ChannelPanel> channel_panels(const MacIsa& isa, std::size_t outputs, int planes = 1) {
+  const std::size_t lanes = isa.lanes, vectors = divide_up(outputs, lanes), count = divide_up(vectors, isa.vectors / planes);
   std::vector<ChannelPanel> panels;
   for (std::size_t i = 0, first = 0; i < count; ++i) {
-    const std::size_t next = vectors * (i + 1) / count, lane = first * lanes;
-    panels.push_back({lane, std::min((next - first) * lanes, outputs - lane), static_cast<int>(next - first), lane});
+    const std::size_t next = vectors * (i + 1) / count, channel = first * lanes;
+    panels.push_back({channel, std::min((next - first) * lanes, outputs - channel), static_cast<int>(next - first) * planes, channel * planes});
     first = next;
   }
   return panels;
@@ -31,14 +32,14 @@ inline std::vector<ChannelPanel> channel_panels(const MacIsa& isa, std::size_t o
 // Computes `rows` positions of one panel. tile: as for the first position; `size` bytes an element of its output.
 inline void run_tiles(const MacIsa& isa, const Tiles& tiles, int vectors, Tile tile, std::size_t rows, std::size_t size) {
   const TileFunction* functions = tiles.of[vectors];
-  // tiles of equal height rather than tall ones and a low one
-  std::size_t height = divide_up(rows, divide_up(rows, isa.rows[vectors]));
-  while (functions[height] == nullptr) ++height;
-  for (std::size_t row = 0; row < rows; row += height) {
-    tile.rows = std::min(height, rows - row);
+  // tiles of about equal height rather than tall ones and a low one
+  for (std::size_t left = rows, pieces = divide_up(rows, isa.rows[vectors]); left > 0; left -= tile.rows, --pieces) {
+    tile.rows = divide_up(left, pieces);
+    std::size_t height = tile.rows;
+    while (functions[height] == nullptr) ++height;
     functions[height](tile);
-    tile.inputs += height * tile.input_stride;
-    tile.out = static_cast<std::byte*>(tile.out) + height * tile.out_stride * size;
+    tile.inputs += tile.rows * tile.input_stride;
+    tile.out = static_cast<std::byte*>(tile.out) + tile.rows * tile.out_stride * size;
   }
 }
 

@@ -52,7 +52,7 @@ void pack_words(const In* source, std::size_t step, std::size_t depth, std::uint
     std::int16_t ones[2], many[2];
     for (std::size_t i = 0; i < 2; ++i) {
       const int weight = tap + i < depth ? int{source[(tap + i) * step]} : 0;
-      const int low = planes == 1 ? weight : static_cast<std::int8_t>(weight & 0xff);
+      const int low = planes == 1 ? weight : low_part(weight);
       ones[i] = static_cast<std::int16_t>(low);
       many[i] = static_cast<std::int16_t>((weight - low) / 256);
     }

@@ -58,6 +58,7 @@ def test_attention(source: onnx.ModelProto, target: str, bits: int) -> None:
     (node,) = (node for node in quantized.record.graph.node if node.op_type == "Attention")
     assert {a.name for a in node.attribute} <= {"quant_type", "scale", "is_causal"}
     assert quantized.model(arithmetic="reference").test()
+    assert sum("Attention: needs an ESP-DL newer" in warning for warning in quantized.warnings) == 1
     assert min(quantized.snr(quantized.samples).values()) > (20 if bits == 8 else 70)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from espdl.chips import Chip, get_chip
 from espdl.dl import quirk_sites as sites
+from espdl.dl.module.contract import REDUCTIONS
 from espdl.dl.quirk import Default, NodeQuirk, Quirk, Site, Strict
 
 __all__ = ["QUIRKS", "Default", "NodeQuirk", "Quirk", "Site", "Strict", "in_effect", "quirks_at", "quirks_of", "wants_float_form"]
@@ -47,18 +48,6 @@ _RAW = (
     "Neg",
     "ReduceMax",
     "ReduceMin",
-)
-_REDUCTIONS = (
-    "ReduceL1",
-    "ReduceL2",
-    "ReduceLogSum",
-    "ReduceLogSumExp",
-    "ReduceMax",
-    "ReduceMean",
-    "ReduceMin",
-    "ReduceProd",
-    "ReduceSum",
-    "ReduceSumSquare",
 )
 
 QUIRKS: tuple[Quirk, ...] = (
@@ -191,7 +180,7 @@ QUIRKS: tuple[Quirk, ...] = (
     ),
     Quirk(
         "reduce-many-groups",
-        _REDUCTIONS,
+        REDUCTIONS,
         "reduced and kept axes alternate more than 3 times",
         "computes nothing and leaves what lay in memory",
         "the reduction",
@@ -201,7 +190,7 @@ QUIRKS: tuple[Quirk, ...] = (
     ),
     Quirk(
         "reduce-noop",
-        _REDUCTIONS,
+        REDUCTIONS,
         "noop_with_empty_axes 1 and no axes",
         "reduces everything into the first element and leaves the others as they lay in memory",
         "reduces over no axis: every element by itself",

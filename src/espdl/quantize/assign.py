@@ -103,6 +103,11 @@ def _newer_than_firmware(graph: QuantGraph) -> list[str]:
     found = []
     if refused:
         found.append(f"ESP-DL refuses to load {', '.join(sorted(refused))} in float32: only espdl runs the file")
+    for node in graph.nodes():
+        availability = module_of(node).contract.availability
+        if availability is not Availability.REGISTERED and node.op_type not in refused:
+            found.append(f"{node.op_type}: {availability.value}")
+    found = list(dict.fromkeys(found))
     if graph.narrow:
         found.append(f"8-bit weights with 16-bit activations (W8A16): {Availability.NEWER.value}")
     return found

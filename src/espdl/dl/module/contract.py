@@ -91,6 +91,20 @@ class Contract:
     availability: Availability = Availability.REGISTERED
 
 
+REDUCTIONS = (
+    "ReduceL1",
+    "ReduceL2",
+    "ReduceLogSum",
+    "ReduceLogSumExp",
+    "ReduceMax",
+    "ReduceMean",
+    "ReduceMin",
+    "ReduceProd",
+    "ReduceSum",
+    "ReduceSumSquare",
+)
+"""The operators that reduce axes."""
+
 INTEGER = frozenset({QuantType.SYMM_8BIT, QuantType.SYMM_16BIT})
 INTEGER_AND_FLOAT = INTEGER | {QuantType.FLOAT32}
 

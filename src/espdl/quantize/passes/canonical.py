@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
+from espdl.dl.module.contract import REDUCTIONS
 from espdl.quantize.passes.tools import Editor, NodePass, attribute, constant, input_of, integers, shape_of
 
 _AXIS_DEFAULT = {
@@ -18,18 +19,6 @@ _AXIS_DEFAULT = {
     "RMSNormalization": -1,
     "Flatten": 1,
 }
-_REDUCE = (
-    "ReduceL1",
-    "ReduceL2",
-    "ReduceLogSum",
-    "ReduceLogSumExp",
-    "ReduceMax",
-    "ReduceMean",
-    "ReduceMin",
-    "ReduceProd",
-    "ReduceSum",
-    "ReduceSumSquare",
-)
 
 
 class WriteAxes(NodePass):
@@ -39,7 +28,7 @@ class WriteAxes(NodePass):
     no ``noop_with_empty_axes``.
     """
 
-    op_types = (*_AXIS_DEFAULT, *_REDUCE, "Squeeze", "Unsqueeze")
+    op_types = (*_AXIS_DEFAULT, *REDUCTIONS, "Squeeze", "Unsqueeze")
 
     def rewrite(self, node: ir.Node, edit: Editor) -> bool:
         shape, result = shape_of(node.inputs[0]), shape_of(node.outputs[0])
@@ -56,7 +45,7 @@ class WriteAxes(NodePass):
         axes = integers(value)
         if value is not None and axes is None:
             return False
-        if not axes and node.op_type in _REDUCE and attribute(node, "noop_with_empty_axes", 0):
+        if not axes and node.op_type in REDUCTIONS and attribute(node, "noop_with_empty_axes", 0):
             return edit.bypass(node, node.inputs[0]) if node.inputs[0] is not None else False
         rank = len(result) if node.op_type == "Unsqueeze" else len(shape)
         if axes is None:
