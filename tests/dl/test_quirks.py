@@ -13,7 +13,7 @@ from espdl.dl import Model
 from espdl.dl.module import MODULE_TYPES
 from espdl.dl.quirks import QUIRKS, Default, Strict, quirks_of
 from espdl.errors import EspdlError
-from tests.dl.quirk_cases import CASES, F32, GRU, RAMP, S8, Case, f32, s8
+from tests.dl.quirk_cases import CASES, F32, GRU, RAMP, S8, S16, Case, f32, s8
 from tests.models import node_file
 
 
