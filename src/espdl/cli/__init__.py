@@ -30,6 +30,12 @@ VERBS = {
     "ops": "Show which operators run, with their types and limits.",
     "profile": "Show memory and time of an .espdl file.",
     "inspect": "Show what is in an .espdl file and how to feed it.",
+    "pack": "Pack several .espdl files into one.",
+    "list": "Show which models a package holds.",
+    "unpack": "Write the models of a package as files of their own.",
+    "encrypt": "Encrypt the models of a file with AES-128.",
+    "decrypt": "Decrypt the models of a file.",
+    "flash-image": "Write models as the image of a flash partition.",
     "demo": "Quantize and run a trained network on real handwritten digits.",
     "doctor": "Show versions, kernels, and what is missing.",
 }
@@ -51,7 +57,7 @@ def make_app(verb: str = "") -> App:
     )
     for position, (name, text) in enumerate(VERBS.items()):
         if name == verb:
-            app.command(importlib.import_module(f"espdl.cli.{name}").command, name=name, sort_key=position)
+            app.command(importlib.import_module(f"espdl.cli.{name.replace('-', '_')}").command, name=name, sort_key=position)
         else:
             app.command(lambda: None, name=name, help=text, sort_key=position)
     return app

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import textwrap
 
-from espdl.cli.options import Json, ModelFile, ModelTarget
+from espdl.cli.options import Json, KeyFile, ModelFile, ModelTarget, PackageModel
 
 
-def command(model: ModelFile, /, *, target: ModelTarget = None, json: Json = False) -> int:
+def command(
+    model: ModelFile,
+    /,
+    *,
+    target: ModelTarget = None,
+    package_model: PackageModel = None,
+    key_file: KeyFile = None,
+    json: Json = False,
+) -> int:
     """Show what is in an .espdl file, and how to feed it.
 
     Header, chip, inputs and outputs with exponent and real range, operators
@@ -16,11 +24,13 @@ def command(model: ModelFile, /, *, target: ModelTarget = None, json: Json = Fal
 
     Example: espdl inspect digits.espdl
     """
+    from espdl.cli.options import package_entry
     from espdl.cli.output import COLUMNS, print_facts, print_json, print_table
+    from espdl.deploy import read_key
     from espdl.report.inspection import feeding_text, inspect_file, python_example
     from espdl.wording import counted, kilobytes
 
-    found = inspect_file(model, target)
+    found = inspect_file(model, target, read_key(key_file), package_entry(package_model))
     if json:
         print_json(found.to_dict())
         return 0

@@ -33,12 +33,29 @@ def numbers(_: object, text: str) -> None:
 FILE = PathValidator(exists=True, dir_okay=False)
 
 ModelFile = Annotated[Path, Parameter(name="MODEL", help="An .espdl file.", validator=FILE)]
+ModelFiles = Annotated[
+    list[Annotated[Path, Parameter(validator=PathValidator(exists=True))]],
+    Parameter(name="MODEL", help=".espdl files, or one directory of them."),
+]
 NetworkFile = Annotated[Path, Parameter(name="MODEL", help="An .onnx file.", validator=FILE)]
 Directory = Annotated[
     Path, Parameter(name="DIR", help="Searched with all its folders.", validator=PathValidator(exists=True, file_okay=False))
 ]
 InputFile = Annotated[Path, Parameter(validator=FILE)]
 OutputFile = Annotated[Path, Parameter(validator=PathValidator(dir_okay=False))]
+KeyFile = Annotated[
+    Path | None,
+    Parameter(
+        name="--key-file",
+        help="Key of encrypted models: a file of 16 bytes or 32 hexadecimal digits; else ESPDL_KEY is taken.",
+        validator=FILE,
+    ),
+]
+PackageModel = Annotated[
+    str | None,
+    Parameter(name="--model", help="Which model of a package: its index, or its name with .espdl; the first by default."),
+]
+Force = Annotated[bool, Parameter(name="--force", help="Replace what is there.", show_default=False)]
 InputShapes = Annotated[
     list[Annotated[str, Parameter(validator=_shape)]] | None,
     Parameter(
@@ -91,3 +108,8 @@ def parse_shapes(texts: list[str] | None) -> dict[str, list[int]] | list[list[in
     pairs = [text.rpartition("=") for text in texts]
     shapes = [(name, [int(size) for size in sizes.split(",")]) for name, _, sizes in pairs]
     return dict(shapes) if all(name for name, _ in shapes) else [shape for _, shape in shapes]
+
+
+def package_entry(text: str | None) -> int | str | None:
+    """Index or name of a model in a package."""
+    return int(text) if text is not None and text.isdecimal() else text

@@ -6,7 +6,19 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from espdl.cli.options import Arithmetic, Backend, InputFile, Int16Lut, Json, ModelFile, ModelTarget, OutputFile, StrictOnnx
+from espdl.cli.options import (
+    Arithmetic,
+    Backend,
+    InputFile,
+    Int16Lut,
+    Json,
+    KeyFile,
+    ModelFile,
+    ModelTarget,
+    OutputFile,
+    PackageModel,
+    StrictOnnx,
+)
 
 
 def command(
@@ -25,6 +37,8 @@ def command(
         bool,
         Parameter(help="Run on every entry of the first axis by itself, on all cores; write all results.", show_default=False),
     ] = False,
+    package_model: PackageModel = None,
+    key_file: KeyFile = None,
     json: Json = False,
 ) -> int:
     """Run an .espdl file on arrays, bit for bit as the chip would.
@@ -38,7 +52,9 @@ def command(
 
     Example: espdl run digits.espdl --inputs in.npz --outputs out.npz
     """
+    from espdl.cli.options import package_entry
     from espdl.cli.output import print_json, print_table
+    from espdl.deploy import read_key
     from espdl.dl import Model
     from espdl.dl.arrays import load_arrays, save_arrays
     from espdl.dl.series import count_steps, run_series
@@ -53,7 +69,14 @@ def command(
     arrays = load_arrays(inputs)
     with stage(f"running {model.name}"):
         network = Model(
-            model, target=target, arithmetic=arithmetic, backend=backend, int16_lut=int16_lut, strict_onnx=strict_onnx
+            model,
+            package_entry(package_model),
+            key=read_key(key_file),
+            target=target,
+            arithmetic=arithmetic,
+            backend=backend,
+            int16_lut=int16_lut,
+            strict_onnx=strict_onnx,
         )
         if batch:
             results = network.run_many(arrays)

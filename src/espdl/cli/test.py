@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from espdl.cli.options import FILE, Arithmetic, Backend, Int16Lut, Json, ModelTarget, StrictOnnx
+from espdl.cli.options import FILE, Arithmetic, Backend, Int16Lut, Json, KeyFile, ModelTarget, StrictOnnx
 
 if TYPE_CHECKING:
     from espdl.dl.filetest import FileVerdict
@@ -25,6 +25,7 @@ def command(
     backend: Backend = None,
     int16_lut: Int16Lut = "nearest",
     strict_onnx: StrictOnnx = False,
+    key_file: KeyFile = None,
     json: Json = False,
 ) -> int:
     """Run the test values embedded in .espdl files; print one line a file.
@@ -43,13 +44,15 @@ def command(
     Example: espdl test models/*.espdl
     """
     from espdl.cli.output import print_json
+    from espdl.deploy import read_key
     from espdl.dl.filetest import Outcome, judge_file
     from espdl.progress import stage
 
     verdicts: list[FileVerdict] = []
+    key = read_key(key_file)
     for model in models:
         with stage(f"testing {model.name}"):
-            found = judge_file(model, target, arithmetic, backend, int16_lut=int16_lut, strict_onnx=strict_onnx)
+            found = judge_file(model, target, arithmetic, backend, key, int16_lut=int16_lut, strict_onnx=strict_onnx)
         verdicts += found
         if not json:
             print("\n".join(map(line, found)), flush=True)

@@ -15,6 +15,7 @@ from espdl.dl.target import candidate_chips, read_evidence
 from espdl.dtypes import Arithmetic
 from espdl.errors import EspdlError
 from espdl.fbs import FbsLoader, FbsModel
+from espdl.fbs.loader import Key
 
 
 class Outcome(enum.Enum):
@@ -77,6 +78,7 @@ def judge_file(
     target: str | Chip | None = None,
     arithmetic: str | Arithmetic = Arithmetic.SILICON,
     backend: str | None = None,
+    key: Key | None = None,
     **rules: Any,
 ) -> list[FileVerdict]:
     """Runs the embedded test values of a file: one verdict, or one for each model of a package.
@@ -90,6 +92,7 @@ def judge_file(
         target: chip; None takes it from the file.
         arithmetic: ``silicon`` or ``reference``.
         backend: kernels; None takes the default.
+        key: of encrypted models.
         **rules: ``int16_lut`` and ``strict_onnx`` of :class:`espdl.dl.Model`.
     """
     try:
@@ -100,7 +103,7 @@ def judge_file(
     for index, name in enumerate(loader.model_names):
         file = f"{path}[{name}]" if name else str(path)
         try:
-            fbs_model = loader.load(index)
+            fbs_model = loader.load(index, key)
         except EspdlError as error:
             verdicts.append(FileVerdict(file, Outcome.ERROR, str(error)))
         else:

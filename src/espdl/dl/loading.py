@@ -20,6 +20,7 @@ from espdl.dl.target import Target, resolve_target
 from espdl.dtypes import Arithmetic, Int16Lut, ModelLocation, RuntimeMode
 from espdl.errors import EspdlError
 from espdl.fbs import FbsLoader, FbsModel
+from espdl.fbs.flash_image import Flash
 from espdl.fbs.loader import Source
 from espdl.tensor import TensorBase
 
@@ -37,6 +38,7 @@ class Loading:
         int16_lut: str | Int16Lut,
         psram: bool,
         partitions: Mapping[str, Source] | None,
+        flash: Flash | None,
         strict_onnx: bool = False,
     ) -> None:
         self._requested_target = target
@@ -46,6 +48,7 @@ class Loading:
         self._psram = psram
         self._strict_onnx = bool(strict_onnx)
         self._partitions = partitions
+        self._flash = flash
         self._loader: FbsLoader | None = None
         self._fbs_model: FbsModel | None = None
         self._context = ModelContext()
@@ -73,7 +76,7 @@ class Loading:
             fbs_model, self._loader = source, None
         else:
             location = given.pop("location", ModelLocation.FLASH_RODATA)
-            self._loader = FbsLoader(source, location, partitions=self._partitions)
+            self._loader = FbsLoader(source, location, partitions=self._partitions, flash=self._flash)
             fbs_model = self._loader.load(**given)
         self._target = resolve_target(fbs_model, self._requested_target)
         self._fbs_model = fbs_model

@@ -20,6 +20,7 @@ from espdl.dl.running import Running
 from espdl.dtypes import Arithmetic, Int16Lut, ModelLocation
 from espdl.errors import EspdlError
 from espdl.fbs import FbsModel
+from espdl.fbs.flash_image import Flash
 from espdl.fbs.loader import Key, Source
 
 
@@ -32,6 +33,7 @@ class Options(TypedDict, total=False):
     int16_lut: str | Int16Lut
     psram: bool
     partitions: Mapping[str, Source] | None
+    flash: Flash | None
     strict_onnx: bool
 
 
@@ -58,6 +60,7 @@ class Model(Running, Profiling):
         int16_lut: how 16-bit tables with a step are read: ``nearest`` entry, or ``interpolating``, as ESP-DL did before 2026-07-15.
         psram: whether the chip has PSRAM.
         partitions: content of flash partitions by label: bytes or a path.
+        flash: the whole flash with its partition table, as a path or bytes of ``flash.bin`` or a :class:`espdl.fbs.FlashImage`.
         strict_onnx: whether operators give what ONNX says where ESP-DL does something else; :meth:`quirks` lists the nodes concerned.
 
     Attributes:
@@ -114,12 +117,13 @@ class Model(Running, Profiling):
         int16_lut: str | Int16Lut = Int16Lut.NEAREST,
         psram: bool = True,
         partitions: Mapping[str, Source] | None = None,
+        flash: Flash | None = None,
         strict_onnx: bool = False,
         **named: Any,
     ) -> None:
         self._workers: list[Model] = []
         self._workers_plan: MemoryPlan | None = None
-        super().__init__(target, arithmetic, backend, int16_lut, psram, partitions, strict_onnx)
+        super().__init__(target, arithmetic, backend, int16_lut, psram, partitions, flash, strict_onnx)
         given = constructor_arguments(source, arguments, named)
         if source is None:
             if given:

@@ -14,6 +14,7 @@ from espdl.fbs import records
 from espdl.fbs.container import Container, Entry, ModelFormat, get_model_format, pack, read_container, wrap_model
 from espdl.fbs.crypt import crypt
 from espdl.fbs.files import open_mapped, write_atomically
+from espdl.fbs.flash_image import FlashImage
 from espdl.fbs.loader import FbsLoader
 from espdl.fbs.model import FbsModel, ModelSize
 from espdl.fbs.packing import (
@@ -41,6 +42,7 @@ __all__ = [
     "Entry",
     "FbsLoader",
     "FbsModel",
+    "FlashImage",
     "ModelFormat",
     "ModelLocation",
     "ModelSize",

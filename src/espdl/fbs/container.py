@@ -96,6 +96,16 @@ class Container:
             raise EspdlError(f"a {self.format.name} file has no SHA-256", hint="pack it as PDL3")
         return _digest(self.data[: self.package_size])
 
+    def require_sha256(self, source: str = "") -> None:
+        """Raises :class:`EspdlError` when the bytes of a PDL3 package have not the SHA-256 that it states; other files state none."""
+        if self.format is ModelFormat.PDL3 and self.calculate_sha256() != self.sha256:
+            raise EspdlError(
+                "the package is damaged or was changed",
+                where=source,
+                why=f"it states the SHA-256 {self.sha256.hex()[:16]}..., and its bytes have {self.calculate_sha256().hex()[:16]}...",
+                hint="pack it again from its models",
+            )
+
 
 def get_model_format(data: bytes | bytearray | memoryview) -> ModelFormat:
     """The kind of a file by its first four bytes; ``UNK`` when they are none of ours."""

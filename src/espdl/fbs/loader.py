@@ -10,6 +10,7 @@ from espdl.dtypes import MODEL_LOCATION_IN_FLASH_RODATA, ModelLocation
 from espdl.errors import EspdlError
 from espdl.fbs.container import Container, Entry, ModelFormat, read_container
 from espdl.fbs.files import open_mapped
+from espdl.fbs.flash_image import Flash, open_flash
 from espdl.fbs.model import FbsModel
 
 Source = bytes | bytearray | memoryview | str | Path
@@ -31,6 +32,7 @@ class FbsLoader:
         location: what the chip would read it from. It decides which memory parameters count against and whether they are copied; a
             path is accepted with every location.
         partitions: content of each partition by label, as bytes or the path of its image.
+        flash: the whole flash with its partition table; see :class:`espdl.fbs.FlashImage`.
 
     Raises:
         EspdlError: no such file or partition, or it holds no model; names the byte.
@@ -42,16 +44,18 @@ class FbsLoader:
         location: ModelLocation = MODEL_LOCATION_IN_FLASH_RODATA,
         *,
         partitions: Mapping[str, Source] | None = None,
+        flash: Flash | None = None,
     ) -> None:
         self.location = ModelLocation(location)
         self.source = ""
         self._container: Container | None = None
+        self._is_verified = False
         source = rodata_address_or_partition_label_or_path
         if source is None:
             return
         is_partition = self.location is ModelLocation.FLASH_PARTITION
         if is_partition:
-            source = _partition(source, partitions or {})
+            source = _partition(source, partitions or {}, flash)
         if isinstance(source, (str, Path)):
             self.source = str(source)
             source = open_mapped(source)
@@ -69,13 +73,16 @@ class FbsLoader:
                 payloads not on a 16-byte boundary (copied), nor on an SD card or for encrypted models (never copied).
 
         Raises:
-            EspdlError: no such model, a missing or wrong key, or a damaged file.
+            EspdlError: no such model, a missing or wrong key, or a damaged file: a PDL3 package must have the SHA-256 that it states.
         """
         if isinstance(key, bool):
             param_copy, key = key, None
         if isinstance(model, Sequence) and not isinstance(model, str):
             model, key = None, model
         container = self._opened()
+        if not self._is_verified:
+            container.require_sha256(self.source)
+            self._is_verified = True
         entry = self._entry(container, model)
         where = f"{self.source}[{entry.name}]" if entry.name else self.source
         try:
@@ -173,15 +180,20 @@ class FbsLoader:
         return container
 
 
-def _partition(label: Source, partitions: Mapping[str, Source]) -> Source:
+def _partition(label: Source, partitions: Mapping[str, Source], flash: Flash | None) -> Source:
     """Content of a partition; bytes and paths that exist stand for themselves."""
     if not isinstance(label, (str, Path)):
         return label
     if str(label) in partitions:
         return partitions[str(label)]
+    if flash is not None:
+        return open_flash(flash).read(str(label))
     if Path(label).is_file():
         return label
-    raise EspdlError(f"there is no partition {str(label)!r}", hint="pass partitions={label: bytes or path of the image}")
+    raise EspdlError(
+        f"there is no partition {str(label)!r}",
+        hint="pass flash= with the image of the flash, or partitions={label: its content}",
+    )
 
 
 def _copies(entry: Entry, location: ModelLocation, wanted: bool) -> bool:
