@@ -57,9 +57,21 @@ def test_a_flash_image_ends_with_the_command_that_writes_it(espdl: Command, mode
     table.write_text("factory, app, factory, , 1M\n")
     missing = espdl("flash-image", model, "--partitions", table, "-o", out)
     assert missing.code == 1
-    assert "add the row  model, data, undefined, , 4K" in missing.err
+    assert "add the row  model, data, spiffs, , 4K" in missing.err
     done = espdl("flash-image", model, "--partitions", table, "-o", out, "--update", "--flash", tmp_path / "flash.bin")
     assert done.code == 0
     assert done.out.splitlines()[-1].strip() == f"esptool --chip esp32s3 write-flash 0x110000 {out}"
     found = espdl("flash-image", model, "--partitions", table, "-o", out, "--force", "--json").json
     assert (found["offset"], found["updated"], found["image"]) == (0x110000, False, str(out))
+
+
+def test_a_project_is_told_with_the_commands_that_build_it(espdl: Command, model: Path, tmp_path: Path) -> None:
+    done = espdl("project", "new", tmp_path / "firmware", "--model", model, "--location", "partition")
+    assert done.code == 0
+    assert done.out.rstrip().endswith("idf.py set-target esp32s3\n  idf.py build flash monitor")
+    again = espdl("project", "new", tmp_path / "firmware", "--model", model)
+    assert again.code == 1
+    assert "the directory is not empty" in again.err
+    found = espdl("project", "new", tmp_path / "other", "--model", model, "--json").json
+    assert found["chip"] == "esp32s3"
+    assert "main/app_main.cpp" in found["files"]

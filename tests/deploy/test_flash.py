@@ -73,7 +73,7 @@ def test_a_binary_table_serves_too(models: list[Path], tmp_path: Path) -> None:
     [
         (
             {"label": "weights"},
-            r"there is no partition 'weights' .*'nvs', 'factory', 'model'.*\n.*weights, data, undefined, , 4K",
+            r"there is no partition 'weights' .*'nvs', 'factory', 'model'.*\n.*weights, data, spiffs, , 4K",
         ),
         ({"flash_size": "1M"}, "partition 'factory' ends at 0x110000, and the flash has 0x100000 bytes"),
         ({"label": "nvs2", "update": True, "flash_size": "0x120000"}, "partition 'nvs2' ends at 0x121000"),
@@ -104,7 +104,7 @@ def test_a_partition_that_is_too_small_is_told_with_the_row_that_would_do(
 def test_an_update_keeps_other_lines_and_comments() -> None:
     assert update_partition_csv(TABLE, "model", 70_000) == TABLE.replace("64K", "72K")
     assert update_partition_csv(TABLE, "model", 1) == TABLE
-    assert update_partition_csv(TABLE, "faces", 5000) == TABLE + "faces, data, undefined, , 8K\n"
+    assert update_partition_csv(TABLE, "faces", 5000) == TABLE + "faces, data, spiffs, , 8K\n"
     with pytest.raises(EspdlError, match="partitions 'model' and 'log' overlap"):
         update_partition_csv(TABLE + "log, data, undefined, 0x120000, 4K\n", "model", 70_000)
 

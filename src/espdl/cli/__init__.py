@@ -36,6 +36,7 @@ VERBS = {
     "encrypt": "Encrypt the models of a file with AES-128.",
     "decrypt": "Decrypt the models of a file.",
     "flash-image": "Write models as the image of a flash partition.",
+    "project": "Write an ESP-IDF project that runs a model.",
     "demo": "Quantize and run a trained network on real handwritten digits.",
     "doctor": "Show versions, kernels, and what is missing.",
 }

@@ -21,6 +21,7 @@ def command(
         OutputFile | None, Parameter(help="Put the model into this image of the whole flash too; made when it is not there.")
     ] = None,
     flash_size: Annotated[str | None, Parameter(help="Flash of the chip, as 16M: the table must fit.")] = None,
+    table_offset: Annotated[str, Parameter(help="CONFIG_PARTITION_TABLE_OFFSET of the project.")] = "0x8000",
     update: Annotated[bool, Parameter(help="Add or enlarge the row in partitions.csv.", show_default=False)] = False,
     force: Force = False,
     json: Json = False,
@@ -35,10 +36,19 @@ def command(
     """
     from espdl.cli.output import print_facts, print_json
     from espdl.deploy.flash import write_model_partition
+    from espdl.fbs.partition_table import parse_size
     from espdl.wording import kilobytes
 
     done = write_model_partition(
-        models, partitions, label=label, out=out, flash=flash, flash_size=flash_size, update=update, force=force
+        models,
+        partitions,
+        label=label,
+        out=out,
+        flash=flash,
+        flash_size=flash_size,
+        table_offset=parse_size(table_offset, "table offset"),
+        update=update,
+        force=force,
     )
     command_line = done.write_command(out)
     if json:

@@ -28,7 +28,7 @@ from espdl.fbs.partition_table import (
 )
 
 ERASED = 0xFF
-_DATA, _UNDEFINED = 1, 0x06
+_DATA, _SPIFFS = 1, 0x82  # the subtype that ESP-DL asks for; nothing of the SPIFFS file system is in it
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def fit_into_table(
     check_partitions(partitions, flash_size=flash_size, table_offset=None)
     row = next((row for row in partitions if row.label == label), None)
     if row is None:
-        wanted = Partition(label, _DATA, _UNDEFINED, 0, round_up(content_bytes, SECTOR))
+        wanted = Partition(label, _DATA, _SPIFFS, 0, round_up(content_bytes, SECTOR))
         raise EspdlError(
             f"there is no partition {label!r}",
             why="the table has " + ", ".join(repr(row.label) for row in partitions),
@@ -121,7 +121,7 @@ def update_partition_csv(
     row = next((row for row in rows if row.label == label), None)
     lines = text.splitlines()
     if row is None:
-        lines.append(partition_csv_row(Partition(label, _DATA, _UNDEFINED, 0, size), offset=False))
+        lines.append(partition_csv_row(Partition(label, _DATA, _SPIFFS, 0, size), offset=False))
     elif row.size < content_bytes:
         for index, line in enumerate(lines):
             content, mark, comment = line.partition("#")
@@ -130,7 +130,8 @@ def update_partition_csv(
                 fields[4] = re.sub(r"\S+", size_text(size), fields[4], count=1)
                 lines[index] = ",".join(fields) + mark + comment
     updated = "\n".join(lines) + "\n"
-    check_partitions(parse_partition_csv(updated, table_offset=table_offset, source=source), flash_size=flash_size)
+    rows = parse_partition_csv(updated, table_offset=table_offset, source=source)
+    check_partitions(rows, flash_size=flash_size, table_offset=table_offset)
     return updated
 
 
@@ -171,6 +172,7 @@ def write_model_partition(
     out: str | Path,
     flash: str | Path | None = None,
     flash_size: str | None = None,
+    table_offset: int = TABLE_OFFSET,
     update: bool = False,
     force: bool = False,
 ) -> ModelPartition:
@@ -183,6 +185,7 @@ def write_model_partition(
         out: the image to write: what the chip reads, without padding.
         flash: an image of the whole flash to put it into as well; made when it is not there.
         flash_size: of the chip, as ``16M``; None does not check it.
+        table_offset: where in the flash the table lies.
         update: whether the row in ``table`` is added or enlarged.
         force: whether ``out`` is replaced when it is there.
 
@@ -191,17 +194,19 @@ def write_model_partition(
     """
     room = None if flash_size is None else parse_size(flash_size, "flash size")
     content = partition_content(models)
-    rows, text = read_partitions(table), None
+    rows, text = read_partitions(table, table_offset=table_offset), None
     if update:
-        text = update_partition_csv(_csv_text(table), label, len(content), flash_size=room, source=str(table))
-        rows = parse_partition_csv(text, source=str(table))
+        text = update_partition_csv(
+            _csv_text(table), label, len(content), flash_size=room, table_offset=table_offset, source=str(table)
+        )
+        rows = parse_partition_csv(text, table_offset=table_offset, source=str(table))
     row = fit_into_table(len(content), rows, label, flash_size=room)
     require_writable(out, models)
     require_absent(out, force)
     if text is not None:
         write_atomically(table, text)
     if flash is not None:
-        put_into_flash(flash, rows, label, content)
+        put_into_flash(flash, rows, label, content, table_offset=table_offset)
     write_atomically(out, content)
     names = tuple(Path(path).name for path in models)
     return ModelPartition(label, row.offset, row.size, len(content), names, _esptool_chip(content), text is not None)

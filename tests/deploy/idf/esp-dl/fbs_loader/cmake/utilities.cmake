@@ -1,0 +1,7 @@
+function(target_add_aligned_binary_data target file type)
+    if(NOT EXISTS ${file} OR NOT target STREQUAL "main_lib" OR NOT type STREQUAL "BINARY")
+        message(FATAL_ERROR "cannot embed ${file} in ${target} as ${type}")
+    endif()
+    get_filename_component(name ${file} NAME)
+    file(APPEND ${RECORD} "embed ${name}\n")
+endfunction()

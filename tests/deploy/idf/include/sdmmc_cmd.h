@@ -1,0 +1,2 @@
+#pragma once
+struct sdmmc_card_t;
