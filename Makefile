@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # The set-up is repeated when the packaging, a C++ file or the list of Python files changes.
 STATE := $(shell (find src -name '*.py' | sort; cat pyproject.toml CMakeLists.txt csrc/*) | cksum | cut -d' ' -f1)
 
-.PHONY: set-up demo test test-slow fuzz sanitize lint format docs-operators bench bench-quantize clean
+.PHONY: set-up demo test test-slow fuzz sanitize lint format docs docs-operators bench bench-quantize clean
 
 set-up: $(VENV)/.dev-$(STATE)
 
@@ -40,13 +40,18 @@ sanitize: $(VENV)/.dev-$(STATE)
 	$(BIN)/python -m pytest -q -p no:cacheprovider tests/dl/base
 
 lint: $(VENV)/.dev-$(STATE)
-	$(BIN)/ruff check src tests benchmarks examples fuzz
-	$(BIN)/ruff format --check src tests benchmarks examples fuzz
+	$(BIN)/ruff check src tests benchmarks examples fuzz docs/conf.py
+	$(BIN)/ruff format --check src tests benchmarks examples fuzz docs/conf.py
 	$(BIN)/mypy
 
 format: $(VENV)/.dev-$(STATE)
-	$(BIN)/ruff check --fix src tests benchmarks examples fuzz
-	$(BIN)/ruff format src tests benchmarks examples fuzz
+	$(BIN)/ruff check --fix src tests benchmarks examples fuzz docs/conf.py
+	$(BIN)/ruff format src tests benchmarks examples fuzz docs/conf.py
+
+# The documentation, as pages under build/docs; a warning is an error.
+docs: $(VENV)/.docs-$(STATE)
+	$(BIN)/python -m sphinx -q -W --keep-going -b html docs build/docs
+	@echo "build/docs/index.html"
 
 # The table of operators, from the operators themselves; a test fails where the page is not current.
 docs-operators: $(VENV)/.dev-$(STATE)

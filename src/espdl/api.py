@@ -193,9 +193,7 @@ def espdl_quantize_torch(
         device: where the module runs while it is exported, and is afterwards; everything else runs on the CPU.
         opset_version: of the ONNX network.
         dynamo: which of PyTorch's two exporters; None tries the older one, whose node names are ESP-PPQ's, then the newer one.
-        target, num_of_bits, collate_fn, dispatching_override, dispatching_method, setting, error_report, skip_export, export_config,
-            export_test_values, test_output_names, verbose, auto_streaming, streaming_table, streaming_input_shape,
-            streaming_custom_passes, quant_type, debug, **kwargs: as there.
+        **kwargs: these and all others as there.
 
     Returns:
         The quantized model.

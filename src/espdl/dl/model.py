@@ -175,7 +175,7 @@ class Model(Running, Profiling):
             threads: how many run at a time; None takes ``ESPDL_THREADS``, else the number of cores.
 
         Returns:
-            Raw arrays of the model's outputs by name, [N, *shape].
+            Raw arrays of the model's outputs by name, N times their shape.
 
         Raises:
             EspdlError: for a model that carries state from run to run, and for inputs that do not fit.
