@@ -29,7 +29,7 @@ def test_espressifs_own_files_keep_the_rules(conformance: Path) -> None:
 
 
 @pytest.mark.parametrize("target", ["c", "esp32s3", "esp32p4"])
-@pytest.mark.parametrize("network", ["small_cnn", "gru_net", "yolo_like"])
+@pytest.mark.parametrize("network", ["small_cnn", "gru_net", "tcn_stream"])
 def test_our_files_keep_the_rules(conformance: Path, tmp_path: Path, target: str, network: str) -> None:
     folder = conformance / "networks" / network
     if not folder.is_dir():
