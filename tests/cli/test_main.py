@@ -119,3 +119,10 @@ def test_closed_output(digits: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdout", None)
     monkeypatch.setattr(sys, "stderr", None)
     assert main(["inspect", str(digits)]) == 0
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_script_for_a_shell_knows_every_verb(espdl: Command, shell: str) -> None:
+    script = espdl("completion", shell).out
+    assert all(verb in script for verb in VERBS)
+    assert "max-internal-size" in script

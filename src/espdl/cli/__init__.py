@@ -40,11 +40,12 @@ VERBS = {
     "project": "Write an ESP-IDF project that runs a model.",
     "demo": "Quantize and run a trained network on real handwritten digits.",
     "doctor": "Show versions, kernels, and what is missing.",
+    "completion": "Print the script with which a shell completes verbs and options.",
 }
 
 
-def make_app(verb: str = "") -> App:
-    """The command line with only ``verb`` loaded; of the others it knows the name and one line."""
+def make_app(verb: str = "", *, every_verb: bool = False) -> App:
+    """The command line with only ``verb`` loaded, or every one; of those that are not it knows the name and one line."""
     app = App(
         name="espdl",
         help="Quantize neural networks for ESP32 chips, run them on this PC bit for bit as the chip would, and see what they cost.",
@@ -58,7 +59,7 @@ def make_app(verb: str = "") -> App:
         exit_on_error=False,
     )
     for position, (name, text) in enumerate(VERBS.items()):
-        if name == verb:
+        if every_verb or name == verb:
             app.command(importlib.import_module(f"espdl.cli.{name.replace('-', '_')}").command, name=name, sort_key=position)
         else:
             app.command(lambda: None, name=name, help=text, sort_key=position)
