@@ -38,6 +38,7 @@ VERBS = {
     "decrypt": "Decrypt the models of a file.",
     "flash-image": "Write models as the image of a flash partition.",
     "project": "Write an ESP-IDF project that runs a model.",
+    "skill": "Install the skill with which a coding agent adds operators.",
     "demo": "Quantize and run a trained network on real handwritten digits.",
     "doctor": "Show versions, kernels, and what is missing.",
     "completion": "Print the script with which a shell completes verbs and options.",
