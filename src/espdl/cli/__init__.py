@@ -30,6 +30,7 @@ VERBS = {
     "ops": "Show which operators run, with their types and limits.",
     "profile": "Show memory and time of an .espdl file.",
     "inspect": "Show what is in an .espdl file and how to feed it.",
+    "lint": "Look for what goes wrong or slow on the chip.",
     "interop": "Check that ESP-DL can load .espdl files.",
     "pack": "Pack several .espdl files into one.",
     "list": "Show which models a package holds.",
