@@ -1,0 +1,34 @@
+"""Pictures as chips hold, convert, resize and quantize them (runtime spec 7.1 to 7.5)."""
+
+from espdl.vision.image.codec import Source, read_image
+from espdl.vision.image.color import HsvRange
+from espdl.vision.image.convert import convert, convertible
+from espdl.vision.image.geometry import Border, Crop, Geometry, invert_affine, invert_affine_as_chip, letterbox
+from espdl.vision.image.normquant import NormQuant
+from espdl.vision.image.picture import Image
+from espdl.vision.image.pixel import Kind, PixelType
+from espdl.vision.image.preprocessor import ImagePreprocessor
+from espdl.vision.image.resample import Resampling, resize_bilinear
+from espdl.vision.image.transformer import ImageTransformer
+
+__all__ = [
+    "Border",
+    "Crop",
+    "Geometry",
+    "HsvRange",
+    "Image",
+    "ImagePreprocessor",
+    "ImageTransformer",
+    "Kind",
+    "NormQuant",
+    "PixelType",
+    "Resampling",
+    "Source",
+    "convert",
+    "convertible",
+    "invert_affine",
+    "invert_affine_as_chip",
+    "letterbox",
+    "read_image",
+    "resize_bilinear",
+]
