@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -61,7 +62,7 @@ def _display() -> Iterator[Progress | None]:
         yield None
         return
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    display = Progress(*columns, console=console, transient=True)
+    display = Progress(*columns, console=console, transient=True, redirect_stdout=sys.stdout.isatty())
     timer = Timer(PATIENCE_S, display.start)
     timer.daemon = True
     _shown.set(display)
