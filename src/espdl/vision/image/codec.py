@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import os
+import struct
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -37,40 +40,52 @@ def read_image(source: Source, *, upright: bool = False) -> Image:
     if isinstance(source, np.ndarray):
         return Image.from_array(source)
     from PIL import Image as pillow
-    from PIL import UnidentifiedImageError
 
     if isinstance(source, pillow.Image):
         return _from_pillow(source, "", upright)
     where = "" if isinstance(source, (bytes, bytearray)) else os.fspath(source)
     try:
+        with open_picture(source) as opened:
+            return _from_pillow(opened, where, upright)
+    except EspdlError as error:
+        raise (error.at(where) if where else error) from None
+
+
+@contextmanager
+def open_picture(source: bytes | bytearray | str | os.PathLike[str]) -> Iterator[PillowImage]:
+    """The content of a picture file, or its path, as a Pillow picture whose pixels are decoded when they are asked for.
+
+    Raises:
+        EspdlError: when it is no picture, is cut off, or is larger than a chip's images can be; decoding inside the body counts.
+    """
+    from PIL import Image as pillow
+    from PIL import UnidentifiedImageError
+
+    try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pillow.DecompressionBombWarning)
-            stream = io.BytesIO(source) if isinstance(source, (bytes, bytearray)) else source
-            with pillow.open(stream) as opened:
-                if max(opened.size) > LARGEST_SIDE:
-                    raise EspdlError(f"a picture of {opened.width} x {opened.height} is too large for a chip", where=where)
-                opened.load()
-                return _from_pillow(opened, where, upright)
+            opened = pillow.open(io.BytesIO(source) if isinstance(source, (bytes, bytearray)) else source)
+        with opened:
+            if max(opened.size) > LARGEST_SIDE:
+                raise EspdlError(
+                    f"a picture of {opened.width} x {opened.height} is too large", why=f"sides have at most {LARGEST_SIDE}"
+                )
+            yield opened
     except UnidentifiedImageError:
-        raise EspdlError("this is no picture", where=where, why="its format is not known") from None
+        raise EspdlError("this is no picture", why="its format is not known") from None
     except (pillow.DecompressionBombWarning, pillow.DecompressionBombError) as error:
-        raise EspdlError("the picture is too large", where=where, why=str(error)) from None
-    except (OSError, ValueError, SyntaxError, TypeError, IndexError, EOFError) as error:
-        raise EspdlError("the picture cannot be read", where=where, why=str(error)) from None
+        raise EspdlError("the picture is too large", why=str(error)) from None
+    except (OSError, ValueError, SyntaxError, TypeError, IndexError, EOFError, struct.error) as error:
+        raise EspdlError("the picture cannot be read", why=str(error)) from None
 
 
 def _from_pillow(picture: PillowImage, where: str, upright: bool) -> Image:
     orientation = picture.getexif().get(_ORIENTATION, 1)
-    if orientation != 1:
-        if upright:
-            from PIL import ImageOps
-
-            picture = ImageOps.exif_transpose(picture)
-        else:
-            warnings.warn(
-                f"{where or 'a picture'}: is turned by its EXIF orientation, which a chip does not look at", stacklevel=3
-            )
-    try:
+    if orientation not in range(1, 9) or orientation == 1:
         return Image.from_pil(picture)
-    except EspdlError as error:
-        raise (error.at(where) if where else error) from None
+    if not upright:
+        warnings.warn(f"{where or 'a picture'} is turned by its EXIF orientation, which a chip does not look at", stacklevel=3)
+        return Image.from_pil(picture)
+    from PIL import ImageOps
+
+    return Image.from_pil(ImageOps.exif_transpose(picture))

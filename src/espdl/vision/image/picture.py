@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from espdl.errors import EspdlError
-from espdl.vision.image.pixel import Kind, PixelType
+from espdl.vision.image.pixel import PixelType
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
@@ -100,7 +100,7 @@ class Image:
             raise EspdlError(
                 f"pictures of mode {picture.mode} are not taken", why="they have more than 8 bits a pixel", hint="scale to 0..255"
             )
-        return cls.from_array(np.asarray(picture.convert("RGB")))
+        return cls.from_array(np.array(picture.convert("RGB")))
 
     def to_pil(self) -> PillowImage:
         """A Pillow picture: of mode L for gray images and masks, else RGB. Raises :class:`EspdlError` for quantized and HSV images."""
@@ -116,14 +116,13 @@ class Image:
 
         return convert(self, pix_type)
 
+    def copy(self) -> Image:
+        """The same picture in memory of its own, to draw on."""
+        return Image(self.data.copy(), self.pix_type)
+
     def tobytes(self) -> bytes:
         """The pixels as they lie in a chip's memory."""
         return self.data.tobytes()
 
     def __repr__(self) -> str:
         return f"Image({self.width} x {self.height}, {self.pix_type.name})"
-
-    def require_drawable(self) -> None:
-        """Raises :class:`EspdlError` for quantized images, which nothing is drawn on, and for the YUV ones."""
-        if self.pix_type.is_quantized or self.pix_type.kind is Kind.YUV:
-            raise EspdlError(f"nothing can be drawn on a {self.pix_type.name} image", hint="draw before it is converted")
