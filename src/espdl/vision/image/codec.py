@@ -76,7 +76,8 @@ def open_picture(source: bytes | bytearray | str | os.PathLike[str]) -> Iterator
     except (pillow.DecompressionBombWarning, pillow.DecompressionBombError) as error:
         raise EspdlError("the picture is too large", why=str(error)) from None
     except (OSError, ValueError, SyntaxError, TypeError, IndexError, EOFError, struct.error) as error:
-        raise EspdlError("the picture cannot be read", why=str(error)) from None
+        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise EspdlError("the picture cannot be read", why=why) from None
 
 
 def _from_pillow(picture: PillowImage, where: str, upright: bool) -> Image:

@@ -81,7 +81,7 @@ def pack_565(rgb: Bytes, pix_type: PixelType) -> Bytes:
 
 
 def hsv_of(rgb: Bytes) -> Bytes:
-    """[..., 3] red first to hue (0..180), saturation and value, with divisions by table as in OpenCV's 8-bit conversion."""
+    """[..., 3] red first to hue (0..179), saturation and value, with divisions by table as in OpenCV's 8-bit conversion."""
     red, green, blue = (rgb[..., channel].astype(np.int32) for channel in range(3))
     value = np.maximum(np.maximum(red, green), blue)
     spread = value - np.minimum(np.minimum(red, green), blue)

@@ -38,7 +38,7 @@ def draw_point(image: Image, x: int, y: int, color: Color, radius: int) -> None:
 def draw_hollow_rectangle(image: Image, x1: int, y1: int, x2: int, y2: int, color: Color, line_width: int = 1) -> None:
     """Draws the border of the box with the corner pixels (x1, y1) and (x2, y2).
 
-    Half of ``line_width``, rounded down, lies outside of the box as far as it lies in the image; the rest, the corner pixels among it, inside.
+    Half of ``line_width``, rounded down, lies outside of the box, as far as that is in the image; the rest, corner pixels and all, inside.
 
     Raises:
         EspdlError: for a box that is empty or reaches out of the image, or when nothing can be drawn on the image.
