@@ -20,6 +20,7 @@ from espdl.rounding import dequantize
 from espdl.tensor import TensorBase
 from espdl.vision.image import ImagePreprocessor, Resampling, Source
 from espdl.vision.labels import GESTURES, imagenet_labels, label_of
+from espdl.vision.sorting import best_first
 
 IMAGENET_MEAN, IMAGENET_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 """Of pixels in 0..255, red first."""
@@ -93,10 +94,10 @@ class ClsPostprocessor:
         return dequantize(self._output.data.reshape(-1), int(self._output.exponent))
 
     def postprocess(self) -> list[Classification]:
-        """The best classes, best first; of equal scores the class with the lower number comes first."""
+        """The best classes, best first; equal scores stand in the order in which the chip leaves them."""
         scores = self.scores()
-        order = np.argsort(-scores, kind="stable")
-        best = [int(index) for index in order if scores[index] > self.score_thr][: self.topk]
+        kept = np.flatnonzero(scores > self.score_thr)
+        best = [int(kept[place]) for place in best_first(scores[kept], self.topk)]
         return [Classification(index, label_of(self.labels, index), float(scores[index])) for index in best]
 
 
