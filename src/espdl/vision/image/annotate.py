@@ -118,6 +118,6 @@ def _draw_label(drawing: Drawing, mark: Mark, thickness: int, font: FreeTypeFont
     width, height = right - left + 2 * thickness, bottom - top + 2 * thickness
     picture_width, picture_height = drawing.im.size if drawing.im else (width, height)
     x = max(0, min(x, picture_width - width))
-    y = y - height if y >= height else min(y, picture_height - height)
+    y = y - height if y >= height else max(0, min(y, picture_height - height))
     drawing.rectangle((x, y, x + width, y + height), fill=_color(mark))
     drawing.text((x + thickness - left, y + thickness - top), mark.label, fill="white", font=font)
