@@ -17,7 +17,7 @@ from PIL import Image as pillow
 
 from espdl.dl import Model
 from espdl.errors import EspdlError
-from espdl.vision.image import Image, ImagePreprocessor, PixelType, letterbox, read_image
+from espdl.vision.image import Border, Image, ImagePreprocessor, PixelType, letterbox, read_image
 from tests.models import node_file
 from tests.vision.image import oracle
 
@@ -140,6 +140,15 @@ def test_odd_sizes(size: tuple[int, int]) -> None:
     assert (data == 127).all()
 
 
+def test_a_border_of_its_own() -> None:
+    preprocessor = ImagePreprocessor(model_for(4, 3), 0, 128)
+    data = preprocessor.preprocess(np.full((9, 9, 3), 100, np.uint8), border=Border(bottom=1, right=2)).data[0]
+    assert (data[:2, :2] == 100).all()
+    assert not data[2:].any() and not data[:, 2:].any()
+    with pytest.raises(EspdlError, match="a border and a warp do not go together"):
+        preprocessor.preprocess(np.zeros((9, 9, 3), np.uint8), border=Border(), matrix=np.eye(2, 3), inv=True)
+
+
 def test_a_crop_of_one_pixel() -> None:
     pixels = oracle.random_pixels(7, 9, 9, PixelType.RGB888) // 2
     data = ImagePreprocessor(model_for(5, 3), 0, 128).preprocess(pixels, (4, 6, 5, 7)).data
@@ -197,6 +206,9 @@ GOLDEN = (
     "p4_human_face_detect_msr_s8_v1",
     "p4_imagenet_cls_mobilenetv2_s8_v1",
     "p4_mobilenetv2_0_5_128_128_gesture",
+    "p4_pp_ocr_v6_det_s8",
+    "p4_pp_ocr_v6_rec_s16",
+    "p4_pp_ocr_v6_rec_s8",
     "p4_yolo26n_512_s8_p4",
     "s3_coco_detect_yolo11n_320_s8_v1",
     "s3_coco_pose_yolo11n_pose_s8_v2",
@@ -207,8 +219,10 @@ GOLDEN = (
     "s3_pedestrian_detect_pico_s8_v1",
 )
 TARGETS = {"p4": "esp32p4", "s3": "esp32s3"}
-REAL_CROPS = {"human_face_detect_mnp": (80, 59, 216, 194)}
+REAL_CROPS = {"human_face_detect_mnp": (80, 59, 216, 194), "pp_ocr_v6_rec": (32, 350, 386, 389)}
 """Where the crop that ``meta`` tells was cut to whole pixels and the picture's was rounded."""
+
+LETTERBOX, TOP_LEFT = 1, 2
 
 
 @pytest.mark.parametrize("name", GOLDEN)
@@ -219,14 +233,15 @@ def test_golden_inputs(conformance: Path, name: str) -> None:
     _, height, width, channels = spec["shape"]
     model = model_for(width, height, channels, np.dtype(spec["dtype"]), spec["exponent"], TARGETS[name[:2]])
     preprocessor = ImagePreprocessor(model, asked["mean"], asked["std"], rgb_swap=bool(asked["bgr"]), resampling="antialiased")
-    if asked["letterbox"]:
+    photo = read_image(conformance / "vision" / Path(asked["image"]).name)
+    border = None
+    if asked["letterbox"] == LETTERBOX:
         preprocessor.enable_letterbox(114)
-        scale, left, top = asked["lb"]
-        assert letterbox(read_image(conformance / "vision" / Path(asked["image"]).name).to_pil().size, (width, height))[::2] == (
-            top,
-            left,
-        )
-        assert scale > 0
+        _, left, top = asked["lb"]
+        assert letterbox((photo.width, photo.height), (width, height))[::2] == (top, left)
+    elif asked["letterbox"] == TOP_LEFT:
+        scale = asked["lb"][0]
+        border = Border(bottom=height - round(photo.height * scale), right=width - round(photo.width * scale))
     crop = next((real for part, real in REAL_CROPS.items() if part in name), asked["crop"])
-    data = preprocessor.preprocess(conformance / "vision" / Path(asked["image"]).name, crop).data
+    data = preprocessor.preprocess(photo, crop, border=border).data
     np.testing.assert_array_equal(data, golden[f"in:{spec['name']}"])

@@ -15,6 +15,8 @@ from espdl.tensor import TensorBase
 from espdl.vision.image.codec import Source, read_image
 from espdl.vision.image.geometry import (
     NO_BORDER,
+    Border,
+    Crop,
     Geometry,
     affine_matrix,
     checked_crop,
@@ -94,6 +96,7 @@ class ImagePreprocessor:
         image: Source,
         crop: Sequence[int] | None = None,
         *,
+        border: Border | None = None,
         matrix: ArrayLike | None = None,
         inv: bool = False,
     ) -> TensorBase:
@@ -103,7 +106,8 @@ class ImagePreprocessor:
             image: an Image, a Pillow picture, uint8 pixels [height, width, 3] in RGB order or [height, width], the path of a picture file,
                 or its bytes.
             crop: part of the picture, [x1, y1, x2, y2).
-            matrix: of an affine warp, 2 x 3, which replaces resizing; letterboxing does not go with it.
+            border: background around the picture, in pixels of the model's input, in place of what letterboxing gives.
+            matrix: of an affine warp, 2 x 3, which replaces resizing; letterboxing and borders do not go with it.
             inv: whether ``matrix`` leads from the model's input to the picture already. When False it is inverted as the chip does it, with
                 a wrong translation; :func:`espdl.vision.image.invert_affine` inverts rightly.
 
@@ -116,14 +120,19 @@ class ImagePreprocessor:
         picture = read_image(image)
         out = self._tensor.data[0]
         if matrix is not None:
+            if border is not None:
+                raise EspdlError("a border and a warp do not go together", hint="give the matrix that leaves the border free")
             _, self._geometry = self._transformer.transform(picture, crop, matrix=_inverse(matrix, inv), out=out)
             return self._tensor
-        border = NO_BORDER
-        if self._letterbox:
-            part = checked_crop(crop, picture.width, picture.height)
-            border = letterbox((part.width, part.height), (self._transformer.width, self._transformer.height))
+        if border is None:
+            border = self._letterboxed(checked_crop(crop, picture.width, picture.height))
         _, self._geometry = self._transformer.transform(picture, crop, border, out=out)
         return self._tensor
+
+    def _letterboxed(self, part: Crop) -> Border:
+        if not self._letterbox:
+            return NO_BORDER
+        return letterbox((part.width, part.height), (self._transformer.width, self._transformer.height))
 
     @property
     def geometry(self) -> Geometry:
