@@ -79,6 +79,20 @@ def test_labels_and_numbers() -> None:
     assert found[0].to_dict() == {"index": 1, "label": "1", "score": found[0].score}
 
 
+def test_a_model_that_is_built_anew() -> None:
+    value = ((1, 4, 4, 3), np.int8, -7)
+    model = Model(node_file("Relu", [value], [value], metadata={"target": "esp32s3"}))
+    classifier = Classifier(model, 0, 128, need_softmax=False)
+    pixels = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
+    before = classifier.run(pixels)
+    assert before[0].index == 47
+    model.build(10_000)
+    assert classifier.run(pixels) == before
+    model.build(input_shapes={"x0": [1, 2, 4, 3]})
+    with pytest.raises(EspdlError, match="does not fit into int8"):
+        classifier.run(pixels)
+
+
 def test_refusals() -> None:
     with pytest.raises(EspdlError, match="the best 0 classes"):
         ClsPostprocessor(model_of(3), topk=0)

@@ -74,24 +74,26 @@ class ClsPostprocessor:
         self.labels = tuple(labels)
         self.topk = topk
         self.score_thr = score_thr
-        self._output = model.get_output(output_name)
-        self._softmax = None
-        if need_softmax:
-            if self._output.dtype is not DType.INT8:
-                warnings.warn(
-                    f"the model's output is {self._output.dtype.name}: a chip's classifier reads it as int8", stacklevel=2
-                )
-            self._probabilities = TensorBase(self._output.shape)
-            self._softmax = Softmax("softmax").bind([self._output], [self._probabilities], model.machine)
+        self._model, self._output_name = model, output_name
+        self._need_softmax = need_softmax
+        self._bound_to: NDArray | None = None
+        output = model.get_output(output_name)
+        if need_softmax and output.dtype is not DType.INT8:
+            warnings.warn(f"the model's output is {output.dtype.name}: a chip's classifier reads it as int8", stacklevel=2)
 
     def scores(self) -> NDArray[np.float32]:
         """The score of every class, flat, from what the model's output holds."""
-        if self._softmax is not None:
+        output = self._model.get_output(self._output_name)
+        if self._need_softmax:
+            if self._bound_to is not output.data:  # the first time, and when the model was built anew
+                self._probabilities = TensorBase(output.shape)
+                self._softmax = Softmax("softmax").bind([output], [self._probabilities], self._model.machine)
+                self._bound_to = output.data
             self._softmax()
             return self._probabilities.data.reshape(-1)
-        if self._output.dtype is DType.FLOAT:
-            return self._output.data.reshape(-1).copy()
-        return dequantize(self._output.data.reshape(-1), int(self._output.exponent))
+        if output.dtype is DType.FLOAT:
+            return output.data.reshape(-1).copy()
+        return dequantize(output.data.reshape(-1), int(output.exponent))
 
     def postprocess(self) -> list[Classification]:
         """The best classes, best first; equal scores stand in the order in which the chip leaves them."""

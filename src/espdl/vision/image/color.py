@@ -20,6 +20,13 @@ _DIVISORS = np.maximum(np.arange(256), 1)
 _SATURATION = np.where(np.arange(256) > 0, (255 << HSV_SHIFT) // _DIVISORS, 0).astype(np.int32)
 _HUE = np.where(np.arange(256) > 0, (HUES << HSV_SHIFT) // (6 * _DIVISORS), 0).astype(np.int32)
 
+_CENTRED = np.arange(256, dtype=np.int32) - 128
+_HALF = 1 << (YUV_SHIFT - 1)
+_RED_OF_V = ((V_TO_RED * _CENTRED + _HALF) >> YUV_SHIFT).astype(np.int16)
+_BLUE_OF_U = ((U_TO_BLUE * _CENTRED + _HALF) >> YUV_SHIFT).astype(np.int16)
+_GREEN_OF_U, _GREEN_OF_V = U_TO_GREEN * _CENTRED + _HALF, V_TO_GREEN * _CENTRED
+"""What U and V of a pixel add; green's two parts are added before they are shifted."""
+
 
 @dataclass(frozen=True)
 class HsvRange:
@@ -95,11 +102,9 @@ def hsv_of(rgb: Bytes) -> Bytes:
 
 def rgb_of_yuv(yuv: Bytes) -> Bytes:
     """[..., 3] of Y, U, V (full range BT.601) to [..., 3] red first."""
-    y, u, v = (yuv[..., channel].astype(np.int32) for channel in range(3))
-    u -= 128
-    v -= 128
-    half = 1 << (YUV_SHIFT - 1)
-    red = y + ((V_TO_RED * v + half) >> YUV_SHIFT)
-    green = y + ((U_TO_GREEN * u + V_TO_GREEN * v + half) >> YUV_SHIFT)
-    blue = y + ((U_TO_BLUE * u + half) >> YUV_SHIFT)
-    return np.clip(np.stack((red, green, blue), axis=-1), 0, 255).astype(np.uint8)
+    y, u, v = (yuv[..., channel] for channel in range(3))
+    rgb = np.empty(yuv.shape, np.int16)
+    np.add(_RED_OF_V.take(v), y, out=rgb[..., 0])
+    np.add(((_GREEN_OF_U.take(u) + _GREEN_OF_V.take(v)) >> YUV_SHIFT).astype(np.int16), y, out=rgb[..., 1])
+    np.add(_BLUE_OF_U.take(u), y, out=rgb[..., 2])
+    return np.clip(rgb, 0, 255, out=rgb).astype(np.uint8)

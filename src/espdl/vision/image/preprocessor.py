@@ -55,15 +55,16 @@ class ImagePreprocessor:
         *,
         resampling: Resampling | str = Resampling.NEAREST,
     ) -> None:
-        self._tensor = model.get_input(input_name)
-        height, width, channels = _picture_axes(self._tensor)
+        self._model, self._input_name = model, input_name
+        tensor = model.get_input(input_name)
+        height, width, channels = _picture_axes(tensor)
         if channels == 1 and rgb_swap:
             raise EspdlError("rgb_swap is for models that take colours", why="this one's input has one channel")
         norm = NormQuant(
             per_channel(mean, channels, "mean"),
             per_channel(std, channels, "std"),
-            int(self._tensor.exponent),
-            self._tensor.dtype.numpy,
+            int(tensor.exponent),
+            tensor.dtype.numpy,
             model.chip.rounding,
         )
         plain = PixelType.GRAY if channels == 1 else PixelType.BGR888 if rgb_swap else PixelType.RGB888
@@ -118,16 +119,17 @@ class ImagePreprocessor:
             EspdlError: for a picture that cannot be read, is of a type that the chip does not convert, or does not contain ``crop``.
         """
         picture = read_image(image)
-        out = self._tensor.data[0]
+        tensor = self._model.get_input(self._input_name)  # it may have moved since
+        out = tensor.data[0]
         if matrix is not None:
             if border is not None:
                 raise EspdlError("a border and a warp do not go together", hint="give the matrix that leaves the border free")
             _, self._geometry = self._transformer.transform(picture, crop, matrix=_inverse(matrix, inv), out=out)
-            return self._tensor
+            return tensor
         if border is None:
             border = self._letterboxed(checked_crop(crop, picture.width, picture.height))
         _, self._geometry = self._transformer.transform(picture, crop, border, out=out)
-        return self._tensor
+        return tensor
 
     def _letterboxed(self, part: Crop) -> Border:
         if not self._letterbox:

@@ -99,9 +99,13 @@ class ImageTransformer:
         else:
             pixels = self._warped(image, geometry, affine_matrix(matrix))
         target = np.empty((self.height, self.width, plain.elements), self.pix_type.dtype) if out is None else out
+        if target.shape != (self.height, self.width, plain.elements) or target.dtype != self.pix_type.dtype:
+            raise EspdlError(
+                f"{self.pix_type.name} of {self.width} x {self.height} does not fit into {target.dtype} {list(target.shape)}"
+            )
         area = target[border.top : self.height - border.bottom, border.left : self.width - border.right]
         if area.shape != target.shape:
-            target[...] = self._finished(self._background_pixel(image.pix_type))
+            target[...] = np.tile(self._finished(self._background_pixel(image.pix_type)), (self.width, 1))  # by rows: in one go
         area[...] = self._finished(pixels)
         return Image(target, self.pix_type), geometry
 
