@@ -178,6 +178,7 @@ def test_warping() -> None:
         ((1, 4, 4, 3), math.nan, {}, "a mean of nan"),
         ((1, 4, 4, 1), 0, {"rgb_swap": True}, "has one channel"),
         ((1, 4, 4, 3), 0, {"input_name": "other"}, "other"),
+        ((1, 4, 4, 3), 0, {"resampling": "cubic"}, "there is no resampling 'cubic'"),
     ],
 )
 def test_models_and_numbers_that_do_not_fit(

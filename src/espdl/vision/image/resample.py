@@ -7,6 +7,7 @@ import enum
 import numpy as np
 from numpy.typing import NDArray
 
+from espdl.errors import EspdlError
 from espdl.vision.image.color import Bytes
 from espdl.vision.image.geometry import Crop, Geometry, axis_map
 from espdl.vision.image.picture import Image
@@ -25,6 +26,10 @@ class Resampling(enum.Enum):
     NEAREST = "nearest"
     BILINEAR = "bilinear"
     ANTIALIASED = "antialiased"
+
+    @classmethod
+    def _missing_(cls, value: object) -> Resampling:
+        raise EspdlError(f"there is no resampling {value!r}", hint="known are " + ", ".join(known.value for known in cls))
 
 
 def pick(image: Image, geometry: Geometry, target: PixelType) -> tuple[Bytes, PixelType]:
