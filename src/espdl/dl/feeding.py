@@ -45,7 +45,7 @@ def assign_input(tensor: TensorBase, name: str, value: Any, rounding: Rounding) 
         array = np.asarray(value)
         if list(array.shape) != tensor.shape:
             raise EspdlError(
-                f"input {name!r} has shape {tensor.shape}, given is {list(array.shape)}", hint=_layout_hint(array, tensor)
+                f"input {name!r} has shape {tensor.shape}, given is {list(array.shape)}", hint=layout_hint(array, tensor)
             )
         if array.dtype == tensor.dtype.numpy:
             tensor.data[...] = array
@@ -64,8 +64,11 @@ def assign_input(tensor: TensorBase, name: str, value: Any, rounding: Rounding) 
         )
 
 
-def _layout_hint(array: NDArray, tensor: TensorBase) -> str:
+def layout_hint(array: NDArray, tensor: TensorBase, free: int | None = None) -> str:
+    """What to do about an array that would fit in the order of ONNX; axis ``free`` of the tensor may have any length."""
     channels_last = [0, *range(2, array.ndim), 1]
-    if array.ndim in (3, 4) and [array.shape[axis] for axis in channels_last] == tensor.shape:
+    if array.ndim in (3, 4) and array.ndim == len(tensor.shape) and all(
+        array.shape[axis] == size or place == free for place, (axis, size) in enumerate(zip(channels_last, tensor.shape, strict=True))
+    ):
         return f"the runtime's layout is channels last: transpose with axes {channels_last}"
     return ""

@@ -196,6 +196,11 @@ class Loading:
         return [operator.module for operator in self._operators]
 
     @property
+    def operators(self) -> list[Operator]:
+        """The operators with the names of their tensors, in running order."""
+        return list(self._operators)
+
+    @property
     def memory(self) -> MemoryManagerGreedy:
         """The memory manager with its plan."""
         if self._memory is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -39,6 +39,7 @@ from espdl.quantize.setting_check import check_setting
 from espdl.quantize.snr import IntegerRun, output_snr
 from espdl.quantize.ssd import SAMPLES as SSD_SAMPLES
 from espdl.quantize.ssd import equalize_by_loss
+from espdl.quantize.streaming import StreamingModel, StreamingOptions, streaming_model
 from espdl.quantize.tables import DEFAULT_STEP, LoweringOptions
 from espdl.quantize.test_values import with_test_values
 from espdl.wording import counted
@@ -59,6 +60,8 @@ class QuantizedModel:
         data: the bytes of the file.
         lowered: where the network's tensors are in the file.
         samples: the first few calibration samples.
+        export: what else the file was made with.
+        stream: the same network as a file for chunks, where it was asked for.
     """
 
     graph: QuantGraph
@@ -66,6 +69,8 @@ class QuantizedModel:
     data: bytes
     lowered: Lowered
     samples: list[Sample]
+    export: ExportOptions = field(default_factory=ExportOptions)
+    stream: StreamingModel | None = None
 
     @property
     def warnings(self) -> list[str]:
@@ -92,6 +97,24 @@ class QuantizedModel:
     def snr(self, samples: Iterable[Sample], references: Iterable[Sample] | None = None) -> dict[str, float]:
         """SNR in dB of every output against the float network; see :func:`espdl.quantize.snr.output_snr`."""
         return output_snr(self.data, self.graph, self.lowered, samples, references)
+
+    def streaming(
+        self,
+        input_shape: Sequence[int] | Mapping[str, Sequence[int]],
+        table: Any = None,
+        custom_passes: Any = None,
+    ) -> StreamingModel:
+        """The same network as a file for chunks of a stream, with the same weights and exponents (quantizer spec 13).
+
+        Args:
+            input_shape: shape of a chunk in the order of the ONNX network, or shapes by input name; only time differs from the network's.
+            table: windows by hand, of :func:`espdl.api.insert_streaming_cache_on_var`.
+            custom_passes: callables that change the graph before.
+
+        Raises:
+            EspdlError: naming the node that cannot be streamed, why, and what can be done.
+        """
+        return streaming_model(self.graph, StreamingOptions(input_shape, table, custom_passes), self.export)
 
     def report(self) -> str:
         """How close the run of the file is to the float network on the first calibration samples, layer by layer and because of every
@@ -125,6 +148,7 @@ def quantize(
     metadata: Mapping[str, str] | None = None,
     model_version: int = 0,
     table_step: int = DEFAULT_STEP,
+    streaming: StreamingOptions | None = None,
 ) -> QuantizedModel:
     """Quantizes a float network for a chip.
 
@@ -146,6 +170,7 @@ def quantize(
         model_version: a number of the user's.
         table_step: distance of the inputs of 16-bit tables, a power of two, for operators that ``setting.lut_optimization_setting``
             does not name.
+        streaming: makes a file for chunks, too.
 
     Raises:
         EspdlError: naming the setting, node, tensor or sample concerned; before any work wherever it can be told then.
@@ -177,12 +202,17 @@ def quantize(
     tables = setting.lut_optimization_setting
     fused = tables.target_ops if platform.activation_bits == 16 and setting.lut_optimization else ()
     lowering = LoweringOptions(frozenset(fused), tables.step, table_step)
-    record, lowered = build_record(graph, ExportOptions(metadata, model_version, lowering))
+    export = ExportOptions(metadata, model_version, lowering)
+    record, lowered = build_record(graph, export)
     data = file_bytes(record)
     if test_values:
         record = with_test_values(record, data, lowered, platform.chip, (given or kept)[0], test_output_names)
         data = file_bytes(record)
-    return QuantizedModel(graph, record, data, lowered, kept)
+    stream = None
+    if streaming is not None:
+        sample = (given or kept)[0] if test_values else None
+        stream = streaming_model(graph, streaming, export, sample, test_output_names)
+    return QuantizedModel(graph, record, data, lowered, kept, export, stream)
 
 
 def _keep(samples: Iterable[Sample], kept: list[Sample]) -> Iterable[Sample]:

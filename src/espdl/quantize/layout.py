@@ -143,6 +143,8 @@ def _reordered_constants(node: ir.Node, orders: Sequence[Order | None], order: O
 def _axes(node: ir.Node, orders: Sequence[Order | None], rule: LayoutRule) -> Arrangement:
     order = orders[0]
     assert order is not None
+    if rule.leading_attribute:
+        order = _with_axis_ahead(node, order, attribute(node, rule.leading_attribute))
     if order == identity(len(order)) or any(o is not None for o in orders[1:]):
         return in_onnx_order(node, orders)
     rank = len(order)
@@ -182,6 +184,13 @@ def _axes(node: ir.Node, orders: Sequence[Order | None], rule: LayoutRule) -> Ar
         else:
             return in_onnx_order(node, orders)
     return Arrangement((order, *(None for _ in orders[1:])), tuple(outputs), attributes, constants)
+
+
+def _with_axis_ahead(node: ir.Node, order: Order, axis: int) -> Order:
+    """An order like the one given in which only axes of one element stand before ``axis``."""
+    shape, place = shape_of(node.inputs[0]) or (), order.index(axis)
+    longer = [before for before in order[:place] if shape[before] != 1]
+    return (*(before for before in order[:place] if before not in longer), axis, *longer, *order[place + 1 :])
 
 
 def _has_other_constants(node: ir.Node, index: int) -> bool:

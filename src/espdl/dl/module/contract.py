@@ -200,9 +200,11 @@ class LayoutRule:
         axis_attributes: attributes that hold one axis or a list of axes.
         axes_inputs: constant inputs that hold axes.
         per_axis_inputs: constant inputs with one entry per axis, or several runs of them (pads before, then behind each axis).
+        leading_attribute: holds an axis that only axes of one element may stand before.
     """
 
     layout: Layout = Layout.ONNX
     axis_attributes: tuple[str, ...] = ()
     axes_inputs: tuple[int, ...] = field(default=())
     per_axis_inputs: tuple[int, ...] = field(default=())
+    leading_attribute: str = ""

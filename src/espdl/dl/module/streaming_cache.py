@@ -25,7 +25,7 @@ class StreamingCache(Module, op_type="StreamingCache"):
 
     contract = Contract(INTEGER_AND_FLOAT)
     quantization = Quantization(passive=True)
-    layout = LayoutRule(Layout.AXES, axis_attributes=("frame_axis",))
+    layout = LayoutRule(Layout.AXES, axis_attributes=("frame_axis",), leading_attribute="frame_axis")
 
     def configure(self) -> None:
         self.window_size = integer_attribute(self, "window_size", 1)
