@@ -19,9 +19,11 @@ if TYPE_CHECKING:
 
     from espdl.quantize.api import QuantizedModel
     from espdl.quantize.setting import QuantizationSetting
+    from espdl.quantize.streaming import StreamingGraphPass, StreamingOptions
 
 __all__ = [
     "ENABLE_CUDA_KERNEL",
+    "StreamingGraphPass",
     "espdl_quantize_onnx",
     "espdl_quantize_torch",
     "get_target_platform",
@@ -80,7 +82,11 @@ def espdl_quantize_onnx(
         export_config: writes ``.info`` and ``.json``.
         export_test_values: embeds test values in the file.
         test_output_names: tensors to embed instead of the outputs.
-        auto_streaming, streaming_table, streaming_input_shape, streaming_custom_passes: not supported yet.
+        auto_streaming: writes the network for chunks of a stream, quantized as the whole one (quantizer spec 13); the model that is
+            returned is the whole one, and its ``stream`` the one for chunks. The other three mean it, too.
+        streaming_table: windows by hand: an entry of :func:`insert_streaming_cache_on_var`, or a list of them.
+        streaming_input_shape: shape of a chunk in the order of the ONNX network, or shapes by input name; only time differs.
+        streaming_custom_passes: one or several callables, :class:`StreamingGraphPass` objects say, that change the graph before.
         verbose: no effect.
         quant_type: ``w8a8``, ``w8a16`` (16-bit activations, 8-bit weights in Conv, Gemm and MatMul), ``w16a16``, or ``none`` (float);
             wins over ``num_of_bits``.
@@ -96,10 +102,6 @@ def espdl_quantize_onnx(
         EspdlError: for everything that cannot be done as asked, before any work wherever it can be told then.
     """
     _refuse(
-        auto_streaming=auto_streaming,
-        streaming_table=streaming_table,
-        streaming_input_shape=streaming_input_shape,
-        streaming_custom_passes=streaming_custom_passes,
         encrypt_data=kwargs.pop("encrypt_data", False),
         config_path=kwargs.pop("config_path", None),
     )
@@ -118,6 +120,7 @@ def espdl_quantize_onnx(
     from espdl.quantize.export import output_places
     from espdl.quantize.setting import QuantizationSettingFactory
 
+    streaming = _streaming(auto_streaming, streaming_input_shape, streaming_table, streaming_custom_passes)
     setting = (
         copy.deepcopy(setting) if setting is not None else QuantizationSettingFactory.espdl_setting(platform.activation_bits or 8)
     )
@@ -141,11 +144,12 @@ def espdl_quantize_onnx(
         metadata=metadata,
         model_version=version,
         table_step=step,
+        streaming=streaming,
     )
     if error_report:
         print(model.report())
     if not skip_export:
-        model.save(espdl_export_file, export_config)
+        (model.stream or model).save(espdl_export_file, export_config)
     return model
 
 
@@ -253,11 +257,14 @@ def insert_streaming_cache_on_var(
 ) -> dict[str, dict[str, Any]]:
     """One entry of a ``streaming_table`` (quantizer spec 1.4).
 
+    What reads the tensor then sees the ``window_size - 1`` frames before a chunk's own in front of them, and makes one result of all in
+    every run: a Slice of the last frames, a pooling over time, a Gemm. Convolutions and poolings along time need no entry.
+
     Args:
         var_name: tensor to remember frames of.
-        window_size: how many.
-        op_name: the operator that reads it, where there are several.
-        frame_axis: its time axis in the exported model.
+        window_size: how many, plus one; 1 remembers none.
+        op_name: the only operator to see them; all that read the tensor when None.
+        frame_axis: its time axis in the exported model; checked unless it is 1.
     """
     return {var_name: {"window_size": window_size, "op_name": op_name, "frame_axis": frame_axis}}
 
@@ -271,6 +278,29 @@ def _shapes(input_shape: Sequence[Any] | None) -> list[list[int]] | None:
             f"input_shape {list(input_shape)!r} mixes sizes and shapes", hint="[1, 3, 224, 224], or a list of such lists"
         )
     return [list(item) for item in input_shape] if any(lists) else [list(input_shape)]
+
+
+def _streaming(auto: bool, shape: Any, table: Any, passes: Any) -> StreamingOptions | None:
+    if not auto and table is None and not passes:
+        if shape is not None:
+            raise EspdlError("streaming_input_shape without streaming", hint="auto_streaming=True")
+        return None
+    from espdl.quantize.streaming import StreamingOptions, read_table
+
+    read_table(table)
+    if shape is None:
+        raise EspdlError(
+            "streaming_input_shape is missing", why="auto_streaming needs to know the frames of a chunk", hint="the input's shape with fewer"
+        )
+    return StreamingOptions(shape, table, passes)
+
+
+def __getattr__(name: str) -> Any:
+    if name != "StreamingGraphPass":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from espdl.quantize.streaming import StreamingGraphPass  # quantizing is loaded by those who quantize
+
+    return StreamingGraphPass
 
 
 def _refuse(**options: Any) -> None:

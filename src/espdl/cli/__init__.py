@@ -26,6 +26,7 @@ VERBS = {
     "analyse": "Find out where a file loses accuracy, and what to turn.",
     "run": "Run an .espdl file on arrays, bit for bit as the chip would.",
     "classify": "Say what pictures show, with the scores of the chip.",
+    "stream-check": "Prove that a file for chunks gives the frames of the whole run.",
     "test": "Run the test values embedded in .espdl files.",
     "conformance": "Run all .espdl files with test values under a directory, as a matrix.",
     "ops": "Show which operators run, with their types and limits.",

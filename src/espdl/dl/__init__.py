@@ -9,6 +9,7 @@ from espdl.dl.names import *  # noqa: F403  # DATA_TYPE_FLOAT, RUNTIME_MODE_AUTO
 from espdl.dl.profile import MemInfo, ModuleInfo
 from espdl.dl.scaling import DL_RESCALE, DL_SCALE, dequantize, quantize
 from espdl.dl.selftest import TestResult
+from espdl.dl.streaming import StreamingSession
 from espdl.tensor import ExponentInfo, TensorBase
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "Module",
     "ModuleCreator",
     "ModuleInfo",
+    "StreamingSession",
     "TensorBase",
     "TensorInfo",
     "TestResult",

@@ -39,7 +39,7 @@ from espdl.quantize.setting_check import check_setting
 from espdl.quantize.snr import IntegerRun, output_snr
 from espdl.quantize.ssd import SAMPLES as SSD_SAMPLES
 from espdl.quantize.ssd import equalize_by_loss
-from espdl.quantize.streaming import StreamingModel, StreamingOptions, streaming_model
+from espdl.quantize.streaming import StreamingModel, StreamingOptions, require_streamable, streaming_model
 from espdl.quantize.tables import DEFAULT_STEP, LoweringOptions
 from espdl.quantize.test_values import with_test_values
 from espdl.wording import counted
@@ -75,7 +75,7 @@ class QuantizedModel:
     @property
     def warnings(self) -> list[str]:
         """What a user should know, one sentence each."""
-        return list(self.graph.warnings)
+        return [*self.graph.warnings, *(self.stream.warnings if self.stream is not None else ())]
 
     @property
     def measures(self) -> list[str]:
@@ -188,6 +188,8 @@ def quantize(
         calibration = spread(calibration, calib_steps, setting.channel_balancing_setting.samples)
     samples = iter(samples_of(() if calibration is None else calibration, loaded, calib_steps, collate_fn) if is_needed else ())
     model = prepare(loaded, platform.chip, setting)
+    if streaming is not None:
+        require_streamable(model, platform.chip, streaming)
     setting = with_prepared_names(setting, loaded, model)
     given = [] if test_inputs is None else [next(samples_of([test_inputs], loaded))]
     if test_values and not given and not is_needed:

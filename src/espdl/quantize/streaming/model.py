@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
+import onnx_ir as ir
 
+from espdl.chips import Chip
 from espdl.dl.model import Model
 from espdl.dl.streaming import STREAMING_KEY, StreamingSession
 from espdl.errors import EspdlError
@@ -117,11 +119,7 @@ def streaming_model(
         if changed is not None and not isinstance(changed, QuantGraph):
             raise EspdlError(f"a streaming pass returned {type(changed).__name__}", hint="return the graph, or nothing")
         chunk = changed or chunk
-    shapes = read_shapes(chunk.model, options.input_shape)
-    conversion = Conversion(chunk, shapes, located(read_table(options.table), chunk.model))
-    for node in tuple(chunk.model.graph):
-        convert_node(conversion, node)
-    conversion.finish()
+    conversion = _converted(chunk, options)
     chunk.warnings = [*chunk.warnings, *conversion.warnings]
     record, lowered = build_record(chunk, export)
     facts = json.dumps(_facts(graph, conversion, lowered), separators=(",", ":"))
@@ -134,6 +132,23 @@ def streaming_model(
         record = with_test_values(record, data, lowered, chunk.chip, first, names)
         data = file_bytes(record)
     return StreamingModel(chunk, record, data, lowered, list(conversion.warnings))
+
+
+def require_streamable(model: ir.Model, chip: Chip, options: StreamingOptions) -> None:
+    """Raises what :func:`streaming_model` would for a prepared network, before it is quantized; custom passes need a quantized one."""
+    if options.custom_passes is None:
+        graph = QuantGraph(model.clone(), chip, {node.name or "": 0 for node in model.graph})
+        _converted(graph, options)
+
+
+def _converted(graph: QuantGraph, options: StreamingOptions) -> Conversion:
+    """Makes the network of a graph that of one chunk."""
+    shapes = read_shapes(graph.model, options.input_shape)
+    conversion = Conversion(graph, shapes, located(read_table(options.table), graph.model))
+    for node in tuple(graph.model.graph):
+        convert_node(conversion, node)
+    conversion.finish()
+    return conversion
 
 
 def _passes(given: Any) -> list[CustomPass]:

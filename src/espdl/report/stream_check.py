@@ -1,0 +1,262 @@
+"""Whether a file for chunks gives, bit for bit, the frames that the file for the whole recording gives; and if not, from where on not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from espdl.dl.feeding import assign_inputs
+from espdl.dl.model import Model
+from espdl.dl.streaming import StreamingSession
+from espdl.dl.time_axes import OutputFrames
+from espdl.errors import EspdlError
+from espdl.report.stream_causes import find_cause
+from espdl.wording import counted
+
+RANDOM_RECORDINGS = 4
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The first frame that differs.
+
+    Attributes:
+        recording, chunking: of which data, fed how.
+        output: its name.
+        frame: of the whole run; None for an output without frames.
+        expected, got: the first integer there that differs, in the whole run and in the stream.
+        count: integers that differ in this output.
+    """
+
+    recording: int
+    chunking: str
+    output: str
+    frame: int | None
+    expected: float
+    got: float
+    count: int
+
+
+@dataclass(frozen=True)
+class OutputCheck:
+    """What was compared of one output.
+
+    Attributes:
+        frames: of the whole run; 0 for an output without frames.
+        compared: of them, in every recording and chunking.
+        delay: frame s of the stream is frame ``s - delay`` of the whole run.
+        told: whether the file tells the delay, or it was taken from the numbers of frames.
+        warm_up, ahead: frames at the beginning and the end of the whole run that the stream does not give.
+    """
+
+    frames: int
+    compared: int
+    delay: int
+    told: bool
+    warm_up: int
+    ahead: int
+
+
+@dataclass(frozen=True)
+class StreamCheck:
+    """The outcome.
+
+    Attributes:
+        chunkings: how the recordings were cut, in words.
+        outputs: by name.
+        compared: integers compared, over all recordings and chunkings.
+        difference: the first one; None where all are equal.
+        cause: where it comes from, as far as the two files tell; empty without a difference.
+    """
+
+    recordings: int
+    chunk: Mapping[str, int]
+    latency: int
+    chunkings: tuple[str, ...]
+    outputs: Mapping[str, OutputCheck]
+    compared: int
+    difference: Difference | None
+    cause: str
+
+    @property
+    def passed(self) -> bool:
+        return self.difference is None
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"passed": self.passed, **asdict(self)}
+
+
+def check_streaming(offline: Model, stream: Model, recordings: Sequence[Mapping[str, NDArray]] | None = None) -> StreamCheck:
+    """Runs whole recordings through one model and pieces of them through the other, and compares what comes out.
+
+    Args:
+        offline: of the whole network.
+        stream: of chunks.
+        recordings: arrays by input name in the files' order of axes, as long as the inputs of ``offline``; random integers when None.
+
+    Raises:
+        EspdlError: when the files are not of one network, or a recording does not fit.
+    """
+    session = StreamingSession(stream)
+    _require_one_network(offline, session)
+    given = _random(offline) if recordings is None else recordings
+    outputs = {name: _plan(name, session, offline) for name in stream.get_outputs()}
+    compared, difference, cause = 0, None, ""
+    cuts = dict(_chunkings(session, offline))
+    for number, recording in enumerate(given):
+        offline.reset()
+        whole = offline.run_arrays(recording)
+        raw = _raw(offline, recording)
+        for words, sizes in cuts.items():
+            got = _streamed(session, raw, sizes)
+            for name, plan in outputs.items():
+                entry = session.streaming.outputs[name]
+                expected, frames = _cut(plan, entry, whole[name], got[name])
+                compared += expected.size
+                if difference is None and (found := _first_difference(expected, frames, entry.axis)) is not None:
+                    frame = None if entry.axis is None else plan.warm_up + found[0]
+                    difference = Difference(number, words, name, frame, *found[1:])
+        if difference is not None:
+            cause = find_cause(offline, session, recording, raw)
+            break
+    if not compared:
+        raise EspdlError("there is nothing to compare", why="no frame of the whole run comes in the stream", hint="a longer whole run")
+    return StreamCheck(len(given), session.chunk, session.latency, tuple(cuts), outputs, compared, difference, cause)
+
+
+def _require_one_network(offline: Model, session: StreamingSession) -> None:
+    for kind, ours, theirs in (
+        ("inputs", offline.get_inputs(), session.model.get_inputs()),
+        ("outputs", offline.get_outputs(), session.model.get_outputs()),
+    ):
+        if ours.keys() != theirs.keys():
+            raise EspdlError(
+                f"the two files have different {kind}: {', '.join(ours)} and {', '.join(theirs)}", hint="files of one network"
+            )
+    if offline.chip.name != session.model.chip.name and offline.chip.rounding != session.model.chip.rounding:
+        raise EspdlError(f"the files are for {offline.chip.name} and {session.model.chip.name}", hint="files for one chip")
+    for name, tensor in session.model.get_inputs().items():
+        entry, other = session.streaming.inputs.get(name), offline.get_inputs()[name]
+        differing = {axis for axis, (a, b) in enumerate(zip(tensor.shape, other.shape, strict=False)) if a != b}
+        if len(tensor.shape) != len(other.shape) or differing - ({entry.axis} if entry is not None else set()):
+            raise EspdlError(f"input {name!r} has shape {other.shape} in one file and {tensor.shape} in the other")
+        if (tensor.dtype, tensor.exponent) != (other.dtype, other.exponent):
+            raise EspdlError(
+                f"input {name!r} has exponent {int(other.exponent)} in one file and {int(tensor.exponent)} in the other",
+                why="they were calibrated differently",
+                hint="make both from one quantized network: QuantizedModel.streaming()",
+            )
+
+
+def _random(offline: Model) -> list[dict[str, NDArray]]:
+    """Full-range integers, the same ones every time."""
+    generator = np.random.default_rng(0)
+    return [
+        {name: _numbers(generator, tensor.shape, tensor.dtype.numpy) for name, tensor in offline.get_inputs().items()}
+        for _ in range(RANDOM_RECORDINGS)
+    ]
+
+
+def _numbers(generator: np.random.Generator, shape: Sequence[int], dtype: Any) -> NDArray:
+    if np.dtype(dtype).kind == "f":
+        return generator.standard_normal(shape).astype(dtype)
+    if np.dtype(dtype).kind == "b":
+        return generator.integers(0, 2, shape).astype(dtype)
+    limits = np.iinfo(dtype)
+    return generator.integers(limits.min, limits.max, shape, dtype=dtype, endpoint=True)
+
+
+def _raw(offline: Model, recording: Mapping[str, NDArray]) -> dict[str, NDArray]:
+    """A recording as the integers that the whole run takes."""
+    assign_inputs(offline.get_inputs(), recording, offline.chip.rounding)
+    return {name: tensor.data.copy() for name, tensor in offline.get_inputs().items()}
+
+
+def _plan(name: str, session: StreamingSession, offline: Model) -> OutputCheck:
+    entry, shape = session.streaming.outputs[name], offline.get_outputs()[name].shape
+    if entry.axis is None:
+        if not entry.exact:
+            raise EspdlError(
+                f"output {name!r} is made from fewer frames than in a whole run", hint="a larger window in streaming_table, or compare elsewhere"
+            )
+        return OutputCheck(0, 0, 0, True, 0, 0)
+    length = shape[entry.axis]
+    runs = min(
+        offline.get_inputs()[key].shape[item.axis] // item.frames for key, item in session.streaming.inputs.items()
+    )
+    streamed = runs * entry.frames
+    told = entry.delay is not None
+    delay = entry.delay if entry.delay is not None else streamed - length
+    if told and entry.first is None:
+        raise EspdlError(f"no frame of output {name!r} is that of a whole run", why="the file says so")
+    first = max(entry.first or 0, -delay)
+    end = min(length - entry.ahead, streamed - delay)
+    return OutputCheck(length, max(end - first, 0), delay, told, first, max(length - end, 0))
+
+
+def _chunkings(session: StreamingSession, offline: Model) -> Iterator[tuple[str, list[int]]]:
+    """Numbers of frames that are pushed at a time, of the first input: as the model takes them, one by one, all at once, unevenly."""
+    name, entry = next(iter(session.streaming.inputs.items()))
+    total = offline.get_inputs()[name].shape[entry.axis]
+
+    def even(size: int) -> list[int]:
+        return [min(size, total - start) for start in range(0, total, size)]
+
+    yield f"{counted(entry.frames, 'frame')} at a time", even(entry.frames)
+    if entry.frames > 1:
+        yield "1 frame at a time", even(1)
+    yield f"{entry.frames + 1} frames at a time", even(entry.frames + 1)
+    yield f"all {total} frames at once", [total]
+    generator, uneven = np.random.default_rng(total), list[int]()
+    while sum(uneven) < total:
+        uneven.append(min(int(generator.integers(0, 2 * entry.frames + 2)), total - sum(uneven)))
+    yield "uneven pieces", uneven
+
+
+def _streamed(session: StreamingSession, recording: Mapping[str, NDArray], sizes: Sequence[int]) -> dict[str, NDArray]:
+    """Pushes a recording piece by piece; inputs of other lengths in proportion, those without time first."""
+    session.reset()
+    entries = session.streaming.inputs
+    first = next(iter(entries))
+    fixed = {name: array for name, array in recording.items() if name not in entries}
+    parts: dict[str, list[NDArray]] = {name: [] for name in session.model.get_outputs()}
+    start = 0
+    for size in sizes:
+        pieces = dict(fixed) if start == 0 else {}
+        for name, entry in entries.items():
+            begin, end = (-(-at * entry.frames // entries[first].frames) for at in (start, start + size))
+            pieces[name] = recording[name][(*(slice(None),) * entry.axis, slice(begin, end))]
+        for name, array in session.push(pieces).items():
+            parts[name].append(array)
+        start += size
+    return {
+        name: np.concatenate(arrays, axis if (axis := session.streaming.outputs[name].axis) is not None else 0)
+        for name, arrays in parts.items()
+    }
+
+
+def _cut(plan: OutputCheck, entry: OutputFrames, whole: NDArray, got: NDArray) -> tuple[NDArray, NDArray]:
+    """The frames that must be equal; of an output without frames the last run's."""
+    if entry.axis is None:
+        return whole, got[-whole.shape[0] :].reshape(whole.shape) if got.size else got
+    before = (slice(None),) * entry.axis
+    end = plan.warm_up + plan.compared
+    return whole[(*before, slice(plan.warm_up, end))], got[(*before, slice(plan.warm_up + plan.delay, end + plan.delay))]
+
+
+def _first_difference(expected: NDArray, got: NDArray, axis: int | None) -> tuple[int, float, float, int] | None:
+    """Frame, both integers there, and how many differ in all; None where nothing does."""
+    if expected.shape != got.shape:
+        raise EspdlError(f"the stream gave shape {list(got.shape)}, not {list(expected.shape)}")
+    differs = expected != got
+    if not differs.any():
+        return None
+    rows = np.moveaxis(differs, axis if axis is not None else 0, 0)
+    frame = int(np.flatnonzero(rows.reshape(len(rows), -1).any(axis=1))[0])
+    place = int(np.flatnonzero(rows[frame])[0])
+    values = (np.moveaxis(array, axis if axis is not None else 0, 0)[frame].reshape(-1)[place].item() for array in (expected, got))
+    return (frame, *values, int(differs.sum()))  # type: ignore[return-value]  # of two values
