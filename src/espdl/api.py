@@ -290,7 +290,9 @@ def _streaming(auto: bool, shape: Any, table: Any, passes: Any) -> StreamingOpti
     read_table(table)
     if shape is None:
         raise EspdlError(
-            "streaming_input_shape is missing", why="auto_streaming needs to know the frames of a chunk", hint="the input's shape with fewer"
+            "streaming_input_shape is missing",
+            why="auto_streaming needs to know the frames of a chunk",
+            hint="the input's shape with fewer",
         )
     return StreamingOptions(shape, table, passes)
 

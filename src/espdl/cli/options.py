@@ -22,6 +22,11 @@ def _shape(_: object, text: str) -> None:
         raise ValueError("write it as NAME=1,3,224,224")
 
 
+def _cache(_: object, text: str) -> None:
+    if not re.fullmatch(r".+=[1-9]\d*(@.+)?", text):
+        raise ValueError("write it as TENSOR=WINDOW or TENSOR=WINDOW@NODE")
+
+
 def numbers(_: object, text: str) -> None:
     """Validates a list of numbers."""
     try:
@@ -61,6 +66,20 @@ InputShapes = Annotated[
     Parameter(
         name="--input-shape",
         help="Shape of an input with dynamic axes: NAME=1,3,224,224, once for each; the name may be left out.",
+    ),
+]
+StreamingShapes = Annotated[
+    list[Annotated[str, Parameter(validator=_shape)]] | None,
+    Parameter(
+        name="--streaming-input-shape",
+        help="Shape of a chunk, with fewer frames than the input: [NAME=]1,16,3, once for each input that is fed in chunks.",
+    ),
+]
+StreamingCaches = Annotated[
+    list[Annotated[str, Parameter(validator=_cache)]] | None,
+    Parameter(
+        name="--streaming-cache",
+        help="Let what reads a tensor see the frames before, too: TENSOR=WINDOW, or TENSOR=WINDOW@NODE for one reader.",
     ),
 ]
 Target = Annotated[str, Parameter(name="--target", validator=_known_chip, help="Chip: " + ", ".join(CHIPS) + ".")]

@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import CycloptsError, Parameter
 from cyclopts.types import PositiveInt
 
-from espdl.cli.options import FILE, InputShapes, Json, NetworkFile, OutputFile, Target, numbers, parse_shapes
+from espdl.cli.options import (
+    FILE,
+    InputShapes,
+    Json,
+    NetworkFile,
+    OutputFile,
+    StreamingCaches,
+    StreamingShapes,
+    Target,
+    numbers,
+    parse_shapes,
+)
+
+if TYPE_CHECKING:
+    from espdl.quantize.streaming import StreamingOptions
 
 _KINDS = {"w8a8": "8 bits", "w8a16": "16 bits, weights 8", "w16a16": "16 bits", "none": "float"}
 PER_CHANNEL = Parameter(validator=numbers)
@@ -39,6 +53,8 @@ def command(
         Parameter(help="Resize the shorter side of pictures to this and cut the middle out; without it they are resized whole."),
     ] = None,
     input_shape: InputShapes = None,
+    streaming_input_shape: StreamingShapes = None,
+    streaming_cache: StreamingCaches = None,
     json: Json = False,
 ) -> int:
     """Quantize an ONNX network to an .espdl file.
@@ -55,6 +71,10 @@ def command(
     each whole or not at all, runs the file on calibration samples, and prints
     how close it comes to the float network.
 
+    With --streaming-input-shape it writes OUT_streaming.espdl, too: the same
+    network with the same exponents for chunks of a stream; see espdl
+    stream-check.
+
     Example: espdl quantize net.onnx -o net.espdl --target esp32s3 --calib photos/
     """
     from espdl.cli.output import print_facts, print_json
@@ -70,8 +90,10 @@ def command(
         raise CycloptsError(msg="--calib is missing: only --quant-type none, a float file, needs no calibration data.")
     pictures = PictureOptions(_floats(mean), _floats(std), bgr, resize)
     shapes = parse_shapes(input_shape)
+    streaming = _streaming(streaming_input_shape, streaming_cache)
     with stage(f"quantizing {model.name}") as say:
-        result = run_job(Job(model, output, target, calib, calib_steps, kind, setting, test_values, pictures, shapes), say)
+        job = Job(model, output, target, calib, calib_steps, kind, setting, test_values, pictures, shapes, streaming)
+        result = run_job(job, say)
     if json:
         print_json(result.to_dict())
         return 1 if result.test_passed is False else 0
@@ -87,12 +109,34 @@ def command(
             for name, decibels in result.snr_db.items()
         ),
     ]
+    if (stream := result.streaming) is not None:
+        chunk = ", ".join(f"{count} of {name}" for name, count in stream.chunk.items())
+        facts.append(("for chunks", f"{stream.files[0]}, {kilobytes(stream.file_bytes)}"))
+        facts.append(("frames", f"{chunk} in a chunk; latency {stream.latency}, {counted(stream.caches, 'cache')}"))
     if result.test_passed is not None:
         facts.append(("embedded test", ("passed: " if result.test_passed else "FAILED: ") + result.test))
     print_facts(facts)
     for warning in result.warnings:
         print(f"warning: {warning}")
     return 1 if result.test_passed is False else 0
+
+
+def _streaming(shapes: list[str] | None, caches: list[str] | None) -> StreamingOptions | None:
+    from espdl.quantize.streaming import StreamingOptions
+
+    if not shapes:
+        if caches:
+            raise CycloptsError(msg="--streaming-cache without --streaming-input-shape: how long is a chunk?")
+        return None
+    parsed = parse_shapes(shapes)
+    if isinstance(parsed, list) and len(parsed) > 1:
+        raise CycloptsError(msg="--streaming-input-shape several times: write NAME=1,16,3.")
+    table = []
+    for text in caches or []:
+        variable, _, rest = text.rpartition("=")
+        window, _, operator = rest.partition("@")
+        table.append({variable: {"window_size": int(window), "op_name": operator or None}})
+    return StreamingOptions(parsed[0] if isinstance(parsed, list) else parsed, table or None)
 
 
 def _floats(text: str) -> tuple[float, ...]:

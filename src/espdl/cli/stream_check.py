@@ -53,7 +53,9 @@ def command(
         recordings = None if data is None else load_recordings(data, whole)
         result = check_streaming(whole, chunks, recordings)
     if json:
-        print_json({"offline": str(offline), "stream": str(stream), "data": None if data is None else str(data), **result.to_dict()})
+        print_json(
+            {"offline": str(offline), "stream": str(stream), "data": None if data is None else str(data), **result.to_dict()}
+        )
         return 0 if result.passed else 1
     frames = ", ".join(f"{count} of {name}" for name, count in result.chunk.items())
     facts = [
@@ -62,8 +64,14 @@ def command(
         ("fed", ", ".join(result.chunkings)),
     ]
     for name, output in result.outputs.items():
-        text = f"{output.compared} of {counted(output.frames, 'frame')}, delay {output.delay}" if output.frames else "of the last run"
-        if output.warm_up or output.ahead:
+        text = (
+            f"{output.compared} of {counted(output.frames, 'frame')}, delay {output.delay}"
+            if output.frames
+            else "of the last run"
+        )
+        if output.why_not:
+            text = f"nothing: {output.why_not}"
+        elif output.warm_up or output.ahead:
             text += f"; not in the stream: the first {output.warm_up}, the last {output.ahead}"
         facts.append((f"compared {name}", text))
     print_facts(facts)

@@ -67,8 +67,13 @@ def assign_input(tensor: TensorBase, name: str, value: Any, rounding: Rounding) 
 def layout_hint(array: NDArray, tensor: TensorBase, free: int | None = None) -> str:
     """What to do about an array that would fit in the order of ONNX; axis ``free`` of the tensor may have any length."""
     channels_last = [0, *range(2, array.ndim), 1]
-    if array.ndim in (3, 4) and array.ndim == len(tensor.shape) and all(
-        array.shape[axis] == size or place == free for place, (axis, size) in enumerate(zip(channels_last, tensor.shape, strict=True))
+    if (
+        array.ndim in (3, 4)
+        and array.ndim == len(tensor.shape)
+        and all(
+            array.shape[axis] == size or place == free
+            for place, (axis, size) in enumerate(zip(channels_last, tensor.shape, strict=True))
+        )
     ):
         return f"the runtime's layout is channels last: transpose with axes {channels_last}"
     return ""

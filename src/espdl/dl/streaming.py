@@ -44,7 +44,9 @@ def read_streaming(model: Model) -> Streaming:
             {str(name): OutputFrames(**entry) for name, entry in facts["outputs"].items()},
         )
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise EspdlError(f"the file's metadata {STREAMING_KEY!r} cannot be read", why=f"{type(error).__name__}: {error}") from None
+        raise EspdlError(
+            f"the file's metadata {STREAMING_KEY!r} cannot be read", why=f"{type(error).__name__}: {error}"
+        ) from None
     for kind, tensors, entries in (("input", model.get_inputs(), found.inputs), ("output", model.get_outputs(), found.outputs)):
         for name, entry in entries.items():
             shape = tensors[name].shape if name in tensors else []
@@ -112,7 +114,9 @@ class StreamingSession:
         """Frames of the first input from the arrival of one until what depends on it is out at the latest: the rest of its chunk, and
         what the network looks ahead."""
         chunk = next(iter(self.streaming.inputs.values())).frames
-        ahead = [-(-entry.ahead * chunk // entry.frames) for entry in self.streaming.outputs.values() if entry.frames and entry.ahead]
+        ahead = [
+            -(-entry.ahead * chunk // entry.frames) for entry in self.streaming.outputs.values() if entry.frames and entry.ahead
+        ]
         return chunk - 1 + max(ahead, default=0)
 
     @property
@@ -169,7 +173,9 @@ class StreamingSession:
 
     def _only(self, frames: ArrayLike) -> Mapping[str, ArrayLike]:
         if len(self.streaming.inputs) != 1:
-            raise EspdlError("the model has several inputs in time", hint="give arrays by name: " + ", ".join(self.streaming.inputs))
+            raise EspdlError(
+                "the model has several inputs in time", hint="give arrays by name: " + ", ".join(self.streaming.inputs)
+            )
         return {next(iter(self.streaming.inputs)): frames}
 
     def _raw(self, tensor: TensorBase, name: str, array: NDArray[Any]) -> NDArray[Any]:
@@ -183,7 +189,8 @@ class StreamingSession:
             ]:
                 shown = ", ".join("frames" if axis == entry.axis else str(size) for axis, size in enumerate(shape))
                 raise EspdlError(
-                    f"input {name!r} has shape [{shown}], given is {list(array.shape)}", hint=layout_hint(array, tensor, entry.axis)
+                    f"input {name!r} has shape [{shown}], given is {list(array.shape)}",
+                    hint=layout_hint(array, tensor, entry.axis),
                 )
             shape[entry.axis] = array.shape[entry.axis]
         if not array.size and entry is not None:

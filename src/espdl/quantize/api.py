@@ -29,6 +29,7 @@ from espdl.quantize.export import ExportOptions, build_record, file_bytes, write
 from espdl.quantize.graph import QuantGraph
 from espdl.quantize.importer import load_network
 from espdl.quantize.layer_names import with_prepared_names
+from espdl.quantize.layout import Order
 from espdl.quantize.lower import Lowered
 from espdl.quantize.passes.tools import input_shapes_of
 from espdl.quantize.pipeline import prepare
@@ -114,7 +115,8 @@ class QuantizedModel:
         Raises:
             EspdlError: naming the node that cannot be streamed, why, and what can be done.
         """
-        return streaming_model(self.graph, StreamingOptions(input_shape, table, custom_passes), self.export)
+        options = StreamingOptions(input_shape, table, custom_passes)
+        return streaming_model(self.graph, options, self.export, _output_orders(self.graph, self.lowered))
 
     def report(self) -> str:
         """How close the run of the file is to the float network on the first calibration samples, layer by layer and because of every
@@ -213,8 +215,12 @@ def quantize(
     stream = None
     if streaming is not None:
         sample = (given or kept)[0] if test_values else None
-        stream = streaming_model(graph, streaming, export, sample, test_output_names)
+        stream = streaming_model(graph, streaming, export, _output_orders(graph, lowered), sample, test_output_names)
     return QuantizedModel(graph, record, data, lowered, kept, export, stream)
+
+
+def _output_orders(graph: QuantGraph, lowered: Lowered) -> dict[str, Order]:
+    return {name: lowered.stored[name].order for value in graph.model.graph.outputs if (name := value.name or "")}
 
 
 def _keep(samples: Iterable[Sample], kept: list[Sample]) -> Iterable[Sample]:

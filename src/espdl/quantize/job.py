@@ -15,6 +15,7 @@ from espdl.quantize.passes.tools import input_shapes_of
 from espdl.quantize.pictures import PictureOptions
 from espdl.quantize.platform import get_target_platform
 from espdl.quantize.recipe import load_recipe
+from espdl.quantize.streaming import StreamingModel, StreamingOptions
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Job:
         test_values: embeds the first sample and the outputs of the integer run.
         pictures: how pixels become numbers.
         input_shapes: of inputs with dynamic axes, by name or in input order.
+        streaming: writes a second file, for chunks, too: ``NAME_streaming.espdl`` beside ``output``.
     """
 
     network: Path
@@ -44,6 +46,31 @@ class Job:
     test_values: bool = False
     pictures: PictureOptions | None = None
     input_shapes: Mapping[str, Sequence[int]] | Sequence[Sequence[int]] | None = None
+    streaming: StreamingOptions | None = None
+
+    @property
+    def streaming_output(self) -> Path:
+        """Where the file for chunks goes."""
+        return self.output.with_name(f"{self.output.stem}_streaming{self.output.suffix}")
+
+
+@dataclass(frozen=True)
+class StreamingFacts:
+    """What came of the file for chunks.
+
+    Attributes:
+        chunk: frames of a run by input name.
+        latency: in frames of the first input.
+        caches: StreamingCache operators.
+        delay: of the frames of each output, None for outputs without frames.
+    """
+
+    files: tuple[str, ...]
+    file_bytes: int
+    chunk: dict[str, int]
+    latency: int
+    caches: int
+    delay: dict[str, int | None]
 
 
 @dataclass(frozen=True)
@@ -74,6 +101,7 @@ class JobResult:
     test: str
     warnings: tuple[str, ...]
     measures: tuple[str, ...]
+    streaming: StreamingFacts | None = None
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -90,7 +118,10 @@ def run_job(job: Job, say: Callable[[str], None] = lambda text: None) -> JobResu
         EspdlError: naming the file, setting, node or sample concerned. Nothing is written then.
     """
     data_place = None if job.calibration is None else Path(job.calibration)
-    output_places(job.output, keep=[path for path in (job.network, data_place, job.recipe) if path is not None])
+    kept = [path for path in (job.network, data_place, job.recipe) if path is not None]
+    output_places(job.output, keep=kept)
+    if job.streaming is not None:
+        output_places(job.streaming_output, keep=kept)
     platform = get_target_platform(job.target, job.quant_type)
     setting = load_recipe(job.recipe, platform) if job.recipe else None
     say(f"reading {job.network.name}")
@@ -100,8 +131,17 @@ def run_job(job: Job, say: Callable[[str], None] = lambda text: None) -> JobResu
         data = open_calibration_data(job.calibration, input_shapes_of(network), job.steps, job.pictures)
     say(f"quantizing {job.network.name}")
     steps = None if data is None else len(data)
-    quantized = quantize(network, data, target=platform, setting=setting, calib_steps=steps, test_values=job.test_values)
+    quantized = quantize(
+        network,
+        data,
+        target=platform,
+        setting=setting,
+        calib_steps=steps,
+        test_values=job.test_values,
+        streaming=job.streaming,
+    )
     files = quantized.save(job.output)
+    streaming = None if quantized.stream is None else _streaming_facts(quantized.stream, job.streaming_output)
     say("comparing with the float network")
     snr = quantized.snr(quantized.samples) if quantized.samples else {}
     verdict = quantized.model().test() if job.test_values else None
@@ -121,4 +161,13 @@ def run_job(job: Job, say: Callable[[str], None] = lambda text: None) -> JobResu
         test="" if verdict is None else str(verdict),
         warnings=tuple(quantized.warnings),
         measures=tuple(quantized.measures),
+        streaming=streaming,
     )
+
+
+def _streaming_facts(stream: StreamingModel, place: Path) -> StreamingFacts:
+    """Writes the file for chunks."""
+    session = stream.session()
+    caches = sum(node.op_type == "StreamingCache" for node in stream.record.graph.node)
+    files = tuple(map(str, stream.save(place)))
+    return StreamingFacts(files, len(stream.data), session.chunk, session.latency, caches, session.delay)

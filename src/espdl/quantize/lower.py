@@ -206,18 +206,31 @@ class _Lowering:
         name = value.name or ""
         if constant(value) is not None:
             raise EspdlError(f"output {name!r} does not depend on the inputs", hint="leave it out of the network")
-        stored = self.stored[name]
+        stored = self._ordered(name, self.stored[name])
         if stored.name == name and not value.is_graph_input():
             return self.out.variables[name]
         network = self.graph.model.graph
         if stored.name in {v.name for v in (*network.inputs, *network.outputs)}:
             self.stored[name] = self._copy(stored, name)
         else:
-            self.out.rename(stored.name, name)
-            for key, other in self.stored.items():
-                if other.name == stored.name:
-                    self.stored[key] = replace(other, name=name)
+            self._rename(stored.name, name)
         return self.out.variables[self.stored[name].name]
+
+    def _rename(self, old: str, new: str) -> None:
+        self.out.rename(old, new)
+        for key, other in self.stored.items():
+            if other.name == old:
+                self.stored[key] = replace(other, name=new)
+
+    def _ordered(self, name: str, stored: Stored) -> Stored:
+        """A tensor in the order that is asked of the output ``name``."""
+        order = self.options.output_orders.get(name, stored.order)
+        if order == stored.order:
+            return stored
+        if stored.name == name:
+            self._rename(name, self.out.fresh(f"{name}/before"))
+        self.stored[name] = self.out.bring(self.stored[name], order, stored.format)
+        return self.stored[name]
 
     def _copy(self, source: Stored, name: str) -> Stored:
         name = name if name not in self.out.variables else self.out.fresh(name)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -35,11 +36,13 @@ class LoweringOptions:
         table_ops: operators that become tables at 16 bits.
         table_step: distance of the inputs of their tables.
         other_step: the same for operators that the chip always looks up.
+        output_orders: axis orders that outputs of the network must have, by name; as they come where there is none.
     """
 
     table_ops: frozenset[str] = frozenset()
     table_step: int = 32
     other_step: int = DEFAULT_STEP
+    output_orders: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 class Tables:

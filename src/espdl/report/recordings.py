@@ -29,7 +29,9 @@ def load_recordings(path: Path, model: Model) -> list[dict[str, NDArray]]:
     if set(arrays) == {""} and len(tensors) == 1:
         arrays = {next(iter(tensors)): arrays[""]}
     if set(arrays) != set(tensors):
-        raise EspdlError(f"the inputs are {describe_inputs(model)}", where=str(path), why=f"given are {', '.join(arrays) or 'none'}")
+        raise EspdlError(
+            f"the inputs are {describe_inputs(model)}", where=str(path), why=f"given are {', '.join(arrays) or 'none'}"
+        )
     stacks = {name: _recordings(name, array, tensors[name], path) for name, array in arrays.items()}
     counts = {len(stack) for stack in stacks.values()}
     if len(counts) != 1 or not min(counts):
@@ -41,7 +43,9 @@ def _single(path: Path) -> NDArray:
     try:
         array = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise EspdlError("the array cannot be read", where=str(path), why=str(error), hint="numpy.save writes such a file") from None
+        raise EspdlError(
+            "the array cannot be read", where=str(path), why=str(error), hint="numpy.save writes such a file"
+        ) from None
     if not isinstance(array, np.ndarray):
         raise EspdlError("the file holds several arrays", where=str(path), hint="name it .npz")
     return array

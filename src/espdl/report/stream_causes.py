@@ -12,9 +12,7 @@ from espdl.dl.streaming import StreamingSession
 from espdl.errors import EspdlError
 
 
-def find_cause(
-    offline: Model, session: StreamingSession, recording: Mapping[str, NDArray], raw: Mapping[str, NDArray]
-) -> str:
+def find_cause(offline: Model, session: StreamingSession, recording: Mapping[str, NDArray], raw: Mapping[str, NDArray]) -> str:
     """The first thing that is not the same in both files, or the first tensor whose frames differ, in words.
 
     Args:
@@ -39,7 +37,11 @@ def _other_numbers(offline: Model, stream: Model) -> str:
                         "they were calibrated differently"
                     )
         twin = theirs.get(operator.module.name)
-        if twin is None or twin.module.op_type != operator.module.op_type or operator.module.op_type in ("Slice", "Reshape", "Pad"):
+        if (
+            twin is None
+            or twin.module.op_type != operator.module.op_type
+            or operator.module.op_type in ("Slice", "Reshape", "Pad")
+        ):
             continue
         for index, tensor in operator.module.parameters.items():
             same = twin.module.parameters.get(index)
@@ -48,9 +50,7 @@ def _other_numbers(offline: Model, stream: Model) -> str:
     return ""
 
 
-def _other_frames(
-    offline: Model, session: StreamingSession, recording: Mapping[str, NDArray], raw: Mapping[str, NDArray]
-) -> str:
+def _other_frames(offline: Model, session: StreamingSession, recording: Mapping[str, NDArray], raw: Mapping[str, NDArray]) -> str:
     """The first tensor whose last frames are those of the whole run at no delay, with what it is made from."""
     names = [name for name in session.model.variable_names if name in set(offline.variable_names)]
     names = [name for name in names if name not in session.model.get_inputs()]

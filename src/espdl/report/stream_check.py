@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from espdl.dl.feeding import assign_inputs
 from espdl.dl.model import Model
+from espdl.dl.module.streaming_cache import StreamingCache
 from espdl.dl.streaming import StreamingSession
 from espdl.dl.time_axes import OutputFrames
 from espdl.errors import EspdlError
@@ -51,6 +52,7 @@ class OutputCheck:
         delay: frame s of the stream is frame ``s - delay`` of the whole run.
         told: whether the file tells the delay, or it was taken from the numbers of frames.
         warm_up, ahead: frames at the beginning and the end of the whole run that the stream does not give.
+        why_not: why nothing of it is compared; empty where something is.
     """
 
     frames: int
@@ -59,6 +61,7 @@ class OutputCheck:
     told: bool
     warm_up: int
     ahead: int
+    why_not: str = ""
 
 
 @dataclass(frozen=True)
@@ -113,7 +116,11 @@ def check_streaming(offline: Model, stream: Model, recordings: Sequence[Mapping[
         raw = _raw(offline, recording)
         for words, sizes in cuts.items():
             got = _streamed(session, raw, sizes)
+            if not number and not compared:
+                outputs = {name: _with_measured_warm_up(plan, session, name, whole, got) for name, plan in outputs.items()}
             for name, plan in outputs.items():
+                if plan.why_not:
+                    continue
                 entry = session.streaming.outputs[name]
                 expected, frames = _cut(plan, entry, whole[name], got[name])
                 compared += expected.size
@@ -124,7 +131,10 @@ def check_streaming(offline: Model, stream: Model, recordings: Sequence[Mapping[
             cause = find_cause(offline, session, recording, raw)
             break
     if not compared:
-        raise EspdlError("there is nothing to compare", why="no frame of the whole run comes in the stream", hint="a longer whole run")
+        reasons = "; ".join(f"{name}: {plan.why_not}" for name, plan in outputs.items())
+        raise EspdlError(
+            "there is nothing to compare", why=reasons, hint="a longer whole run, or larger windows in streaming_table"
+        )
     return StreamCheck(len(given), session.chunk, session.latency, tuple(cuts), outputs, compared, difference, cause)
 
 
@@ -179,23 +189,47 @@ def _raw(offline: Model, recording: Mapping[str, NDArray]) -> dict[str, NDArray]
 def _plan(name: str, session: StreamingSession, offline: Model) -> OutputCheck:
     entry, shape = session.streaming.outputs[name], offline.get_outputs()[name].shape
     if entry.axis is None:
-        if not entry.exact:
-            raise EspdlError(
-                f"output {name!r} is made from fewer frames than in a whole run", hint="a larger window in streaming_table, or compare elsewhere"
-            )
-        return OutputCheck(0, 0, 0, True, 0, 0)
+        whole_chunks = all(
+            offline.get_inputs()[key].shape[item.axis] % item.frames == 0 for key, item in session.streaming.inputs.items()
+        )
+        why = "" if entry.exact else "it is made from other frames than in a whole run"
+        return OutputCheck(0, 0, 0, True, 0, 0, why if whole_chunks else "no run ends where the recording ends")
     length = shape[entry.axis]
-    runs = min(
-        offline.get_inputs()[key].shape[item.axis] // item.frames for key, item in session.streaming.inputs.items()
+    lengths = {key: offline.get_inputs()[key].shape[item.axis] for key, item in session.streaming.inputs.items()}
+    runs, in_all = min(
+        (lengths[key] // item.frames, lengths[key] / item.frames) for key, item in session.streaming.inputs.items()
     )
     streamed = runs * entry.frames
     told = entry.delay is not None
-    delay = entry.delay if entry.delay is not None else streamed - length
+    delay = entry.delay if entry.delay is not None else int(in_all * entry.frames) - length
     if told and entry.first is None:
-        raise EspdlError(f"no frame of output {name!r} is that of a whole run", why="the file says so")
+        return OutputCheck(length, 0, delay, True, length, 0, "it is made from other frames than in a whole run")
     first = max(entry.first or 0, -delay)
     end = min(length - entry.ahead, streamed - delay)
-    return OutputCheck(length, max(end - first, 0), delay, told, first, max(length - end, 0))
+    compared = max(end - first, 0)
+    why = "" if compared else "the whole run is shorter than what the stream needs to begin and to end"
+    return OutputCheck(length, compared, delay, told, first, max(length - end, 0), why)
+
+
+def _with_measured_warm_up(
+    plan: OutputCheck, session: StreamingSession, name: str, whole: Mapping[str, NDArray], got: Mapping[str, NDArray]
+) -> OutputCheck:
+    """A plan that leaves out the first frames where they differ and the file does not tell: no more than its caches reach."""
+    entry = session.streaming.outputs[name]
+    if plan.told or not plan.compared or entry.axis is None:
+        return plan
+    expected, frames = _cut(plan, entry, whole[name], got[name])
+    differs = np.moveaxis(expected != frames, entry.axis, 0).reshape(plan.compared, -1).any(axis=1)
+    lost = int(np.flatnonzero(differs)[-1]) + 1 if differs.any() else 0
+    reach = 0
+    for operator in session.model.operators:
+        if isinstance(module := operator.module, StreamingCache):
+            kept = module.window_size - 1
+            own = session.model.get_intermediate(operator.outputs[0]).shape[module.frame_axis] - kept
+            reach += -(-kept * entry.frames // own)
+    if not 0 < lost <= min(reach, plan.compared - 1):
+        return plan
+    return replace(plan, warm_up=plan.warm_up + lost, compared=plan.compared - lost)
 
 
 def _chunkings(session: StreamingSession, offline: Model) -> Iterator[tuple[str, list[int]]]:
@@ -255,8 +289,8 @@ def _first_difference(expected: NDArray, got: NDArray, axis: int | None) -> tupl
     differs = expected != got
     if not differs.any():
         return None
-    rows = np.moveaxis(differs, axis if axis is not None else 0, 0)
+    rows = np.moveaxis(differs, axis or 0, 0)
     frame = int(np.flatnonzero(rows.reshape(len(rows), -1).any(axis=1))[0])
     place = int(np.flatnonzero(rows[frame])[0])
-    values = (np.moveaxis(array, axis if axis is not None else 0, 0)[frame].reshape(-1)[place].item() for array in (expected, got))
-    return (frame, *values, int(differs.sum()))  # type: ignore[return-value]  # of two values
+    wanted, found = (np.moveaxis(array, axis or 0, 0)[frame].reshape(-1)[place].item() for array in (expected, got))
+    return frame, wanted, found, int(differs.sum())

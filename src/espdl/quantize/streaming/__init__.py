@@ -4,7 +4,13 @@
 ``by_frame`` what operators do, ``rules`` the walk, ``model`` the file.
 """
 
-from espdl.quantize.streaming.model import StreamingGraphPass, StreamingModel, StreamingOptions, require_streamable, streaming_model
+from espdl.quantize.streaming.model import (
+    StreamingGraphPass,
+    StreamingModel,
+    StreamingOptions,
+    require_streamable,
+    streaming_model,
+)
 from espdl.quantize.streaming.table import read_table
 
 __all__ = ["StreamingGraphPass", "StreamingModel", "StreamingOptions", "read_table", "require_streamable", "streaming_model"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from math import prod
 
 import numpy as np
@@ -50,7 +51,7 @@ def _frame_by_frame(conversion: Conversion, node: ir.Node, offsets: Sequence[int
     result = together(list(found.values()), axis)
     for index, value in enumerate(node.inputs):
         shape, place = conversion.whole(value), axis - offsets[index]
-        if value is None or index in found or place < 0 or place >= len(shape) or shape[place] == 1 and not stretch:
+        if value is None or index in found or place < 0 or place >= len(shape) or (shape[place] == 1 and not stretch):
             continue
         array = constant(value)
         if array is None:
@@ -78,7 +79,7 @@ def _steady(array: NDArray, axis: int) -> tuple[int, int]:
     """The longest run of equal frames."""
     rows = np.moveaxis(array, axis, 0).reshape(array.shape[axis], -1)
     changes = [0, *(np.flatnonzero((rows[1:] != rows[:-1]).any(axis=1)) + 1).tolist(), len(rows)]
-    return max(zip(changes, changes[1:], strict=False), key=lambda part: part[1] - part[0])
+    return max(pairwise(changes), key=lambda part: part[1] - part[0])
 
 
 def _refuse_branches(conversion: Conversion, node: ir.Node, found: dict[int, Frames], axes: set[int]) -> None:
@@ -121,7 +122,7 @@ def global_pool(conversion: Conversion, node: ir.Node, time: Frames) -> None:
 def split(conversion: Conversion, node: ir.Node, time: Frames) -> None:
     if attribute(node, "axis", 0) % len(conversion.whole(node.inputs[0])) == time.axis:
         conversion.refuse_mixing(node, 0, "it divides time")
-    conversion.done(node, time.computed())
+    conversion.done(node, time.carried())
 
 
 def gather(conversion: Conversion, node: ir.Node, time: Frames) -> None:
@@ -130,8 +131,8 @@ def gather(conversion: Conversion, node: ir.Node, time: Frames) -> None:
     if axis == time.axis:
         conversion.refuse_mixing(node, 0, "it picks frames of a whole run")
     moved = len(positions) - 1 if axis < time.axis else 0
-    computed = time.computed()
-    conversion.done(node, Frames(time.axis + moved, computed.count, computed.delay, computed.first, computed.end))
+    carried = time.carried()
+    conversion.done(node, Frames(time.axis + moved, carried.count, carried.delay, carried.first, carried.end))
 
 
 def transpose(conversion: Conversion, node: ir.Node, time: Frames | Window) -> None:
@@ -141,8 +142,8 @@ def transpose(conversion: Conversion, node: ir.Node, time: Frames | Window) -> N
     if isinstance(time, Window):
         conversion.done(node, Window(axis, time.count, time.whole, time.exact))
         return
-    computed = time.computed()
-    conversion.done(node, Frames(axis, computed.count, computed.delay, computed.first, computed.end))
+    carried = time.carried()
+    conversion.done(node, Frames(axis, carried.count, carried.delay, carried.first, carried.end))
 
 
 def view(conversion: Conversion, node: ir.Node, time: Frames) -> None:
@@ -154,12 +155,12 @@ def view(conversion: Conversion, node: ir.Node, time: Frames) -> None:
         axis = time.axis - len(before) + len(after) if len(before) == len(after) else None
     if axis is None:
         conversion.refuse_mixing(node, 0, f"it merges time with other axes: {list(before)} becomes {list(after)}")
-    computed = time.computed()
+    carried = time.carried()
     if node.op_type == "Reshape":
         shape = list(after)
-        shape[axis] = computed.count
+        shape[axis] = carried.count
         conversion.constant_input(node, 1, shape, "int64")
-    conversion.done(node, Frames(axis, computed.count, computed.delay, computed.first, computed.end))
+    conversion.done(node, Frames(axis, carried.count, carried.delay, carried.first, carried.end))
 
 
 def matmul(conversion: Conversion, node: ir.Node, time: Frames) -> None:

@@ -91,7 +91,9 @@ class Conversion:
         result.shape, result.type = ir.Shape(shape), source.type
         known = self.graph.output_info(source)
         self.graph.bits[node.name or ""] = known.bits if known is not None else 0
-        self.graph.platforms[node.name or ""] = self.graph.platforms.get(place.name or "", "FP32") if known is not None else "FP32"
+        self.graph.platforms[node.name or ""] = (
+            self.graph.platforms.get(place.name or "", "FP32") if known is not None else "FP32"
+        )
         if known is not None:
             self.graph.consumed[node.name or "", 0] = _same(known, source)
             self.graph.produced[result.name or ""] = _same(known, result)

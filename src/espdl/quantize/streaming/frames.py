@@ -40,6 +40,10 @@ class Frames:
             return replace(self, first=max(self.first, -self.delay))
         return replace(self, first=ALWAYS) if self.first <= 0 else self
 
+    def carried(self) -> Frames:
+        """As the result of an operator that only moves values: zeros stay zeros."""
+        return replace(self, first=max(self.first, 0)) if self.delay > 0 else self
+
     def moved(self, begin: int) -> Frames:
         """Of the result that leaves out the first ``begin`` frames of the whole run (adds some where negative)."""
         return replace(self, delay=self.delay + begin, first=self.first - begin, end=self.end - begin)

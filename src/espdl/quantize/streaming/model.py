@@ -21,6 +21,7 @@ from espdl.fbs import records
 from espdl.quantize.dataloader import Sample
 from espdl.quantize.export import ExportOptions, build_record, file_bytes, write_files
 from espdl.quantize.graph import QuantGraph
+from espdl.quantize.layout import Order
 from espdl.quantize.lower import Lowered
 from espdl.quantize.passes.tools import shape_of
 from espdl.quantize.streaming.conversion import Conversion, copied
@@ -96,6 +97,7 @@ def streaming_model(
     graph: QuantGraph,
     options: StreamingOptions,
     export: ExportOptions,
+    orders: Mapping[str, Order],
     sample: Sample | None = None,
     test_output_names: Iterable[str] | None = None,
 ) -> StreamingModel:
@@ -107,6 +109,7 @@ def streaming_model(
         graph: of the whole network, calibrated; it is not changed.
         options: what a chunk is.
         export: as for the whole network.
+        orders: axis orders of the outputs in the file of the whole network, by name.
         sample: a whole input whose first chunk is embedded with the outputs of the first run; None embeds nothing.
         test_output_names: tensors to embed instead of the outputs.
 
@@ -121,7 +124,8 @@ def streaming_model(
         chunk = changed or chunk
     conversion = _converted(chunk, options)
     chunk.warnings = [*chunk.warnings, *conversion.warnings]
-    record, lowered = build_record(chunk, export)
+    ordered = replace(export.lowering, output_orders=orders)
+    record, lowered = build_record(chunk, replace(export, lowering=ordered))
     facts = json.dumps(_facts(graph, conversion, lowered), separators=(",", ":"))
     record = replace(record, metadata_props={**record.metadata_props, STREAMING_KEY: facts})
     data = file_bytes(record)
@@ -200,5 +204,3 @@ def _check_shapes(data: bytes, record: records.Model, graph: QuantGraph) -> None
                 f"tensor {info.name!r} would have shape {shape} in a run, not {list(info.shape)}",
                 hint="enter the tensor before it in streaming_table",
             )
-
-

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import onnx_ir as ir
 
 from espdl.quantize.passes.tools import attribute, constant, input_of, integers, scalar
@@ -41,12 +43,12 @@ def insert_zeros(conversion: Conversion, node: ir.Node, time: Frames) -> None:
     strides, padding = attribute(node, "stride"), list(attribute(node, "output_padding", [0] * len(attribute(node, "stride"))))
     padding[place] = strides[place] - 1
     node.attributes["output_padding"] = ir.AttrInt64s("output_padding", padding)
-    conversion.done(node, time.enlarged(strides[place]).computed())
+    conversion.done(node, time.enlarged(strides[place]).carried())
 
 
 def depth_to_space(conversion: Conversion, node: ir.Node, time: Frames) -> None:
     _spatial(conversion, node, time)
-    conversion.done(node, time.enlarged(attribute(node, "blocksize")).computed())
+    conversion.done(node, time.enlarged(attribute(node, "blocksize")).carried())
 
 
 def space_to_depth(conversion: Conversion, node: ir.Node, time: Frames) -> None:
@@ -72,7 +74,7 @@ def resize(conversion: Conversion, node: ir.Node, time: Frames) -> None:
         conversion.refuse(
             node, f"it makes {after} frames from {before}, and what is between frames of two runs", "repeat frames (mode nearest)"
         )
-    conversion.done(node, time.enlarged(after // before).computed())
+    conversion.done(node, time.enlarged(after // before).carried())
 
 
 def pad(conversion: Conversion, node: ir.Node, time: Frames) -> None:
@@ -83,7 +85,7 @@ def pad(conversion: Conversion, node: ir.Node, time: Frames) -> None:
     if amounts is None or len(amounts) != 2 * len(named):
         conversion.refuse(node, "its pads are no constants", "export the network with fixed sizes")
     if time.axis not in named:
-        conversion.done(node, time.computed())
+        conversion.done(node, time.computed() if scalar(input_of(node, 2)) else time.carried())
         return
     place = named.index(time.axis)
     before, others = amounts[place], [*amounts]
@@ -94,7 +96,7 @@ def pad(conversion: Conversion, node: ir.Node, time: Frames) -> None:
     if not plain or before < 0 or time.first != ALWAYS:
         result = result.computed()
     if not plain:
-        result = Frames(result.axis, result.count, result.delay, max(result.first, before), result.end)
+        result = replace(result, first=max(result.first, before))
     if any(others):
         conversion.constant_input(node, 1, others, "int64")
         conversion.done(node, result)
@@ -106,7 +108,7 @@ def part(conversion: Conversion, node: ir.Node, time: Frames) -> None:
     """Slice: along time it only says which frame is the first, or takes every second one, and so on."""
     starts, ends, steps, places = _slice(conversion, node)
     if time.axis not in places:
-        conversion.done(node, time.computed())
+        conversion.done(node, time.carried())
         return
     place, whole = places.index(time.axis), conversion.whole(node.inputs[0])[time.axis]
     begin, stop, step = range(whole)[starts[place] : ends[place] : steps[place]].start, ends[place], steps[place]
@@ -117,6 +119,8 @@ def part(conversion: Conversion, node: ir.Node, time: Frames) -> None:
     _require_multiple(conversion, node, time, step)
     history, result = time.windowed(0, step, -begin)
     starts[place], ends[place] = -history, time.count
+    if step == 1:
+        result = time.moved(begin).carried()
     if step == 1 and len(places) == 1:
         conversion.bypass(node, result)
         return

@@ -7,12 +7,12 @@ from collections.abc import Callable
 import onnx_ir as ir
 
 from espdl.dl.module.contract import REDUCTIONS, Layout
+from espdl.errors import EspdlError
 from espdl.quantize.assign import module_of
 from espdl.quantize.passes.infer import describe
 from espdl.quantize.streaming import by_frame, over_time
 from espdl.quantize.streaming.conversion import Conversion
 from espdl.quantize.streaming.frames import Frames, Snapshot, Window, snapshot
-from espdl.errors import EspdlError
 
 Rule = Callable[[Conversion, ir.Node, Frames], None]
 
@@ -122,12 +122,14 @@ def _see_window(conversion: Conversion, node: ir.Node, index: int, window: Windo
     others = [conversion.time(value) for i, value in enumerate(node.inputs) if i != index]
     if any(isinstance(time, Frames) for time in others):
         conversion.refuse(
-            node, f"its input {node.inputs[index].name!r} holds the last frames, and others the newest", "enter all of them, or none"
+            node,
+            f"its input {index} holds the last frames of all, and others the newest",
+            "entries in streaming_table for all of them, or for none",
         )
     if window.count == window.whole:
         conversion.done(node, snapshot([window, *others]))
     elif node.op_type in _OF_WINDOWS:
-        _OF_WINDOWS[node.op_type](conversion, node, window)  # type: ignore[operator]
+        _OF_WINDOWS[node.op_type](conversion, node, window)
     elif node.op_type in _ANY_LENGTH:
         conversion.note(f"{node.op_type} {node.name!r} sees the last {window.count} frames, in a whole run {window.whole}")
         conversion.done(node, Snapshot(False))

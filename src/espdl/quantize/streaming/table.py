@@ -42,7 +42,9 @@ def read_table(table: Any) -> list[Entry]:
         return []
     parts = [table] if isinstance(table, Mapping) else table
     if not isinstance(parts, Sequence) or isinstance(parts, str) or not all(isinstance(part, Mapping) for part in parts):
-        raise EspdlError("streaming_table is no list of entries", hint="[insert_streaming_cache_on_var('/conv/Conv_output_0', 3)]")
+        raise EspdlError(
+            "streaming_table is no list of entries", hint="[insert_streaming_cache_on_var('/conv/Conv_output_0', 3)]"
+        )
     return [_entry(name, facts) for part in parts for name, facts in part.items()]
 
 
@@ -107,12 +109,16 @@ def read_shapes(network: ir.Model, shapes: Any) -> dict[str, tuple[int, ...]]:
     example = next((f"[{', '.join(map(str, shape))}]" for shape in known.values()), "")
     if shapes is None:
         raise EspdlError(
-            "streaming_input_shape is missing", why="it says how many frames a chunk has", hint=f"the shape {example} with fewer frames"
+            "streaming_input_shape is missing",
+            why="it says how many frames a chunk has",
+            hint=f"the shape {example} with fewer frames",
         )
     if not isinstance(shapes, Mapping):
         shapes = list(shapes)
         if len(known) != 1:
-            raise EspdlError(f"the network has {len(known)} inputs", hint="streaming_input_shape={name: shape}: " + ", ".join(known))
+            raise EspdlError(
+                f"the network has {len(known)} inputs", hint="streaming_input_shape={name: shape}: " + ", ".join(known)
+            )
         shapes = {next(iter(known)): shapes}
     chunks: dict[str, tuple[int, ...]] = {}
     for name, shape in shapes.items():
@@ -123,10 +129,13 @@ def read_shapes(network: ir.Model, shapes: Any) -> dict[str, tuple[int, ...]]:
         numbers = all(isinstance(size, int) and not isinstance(size, bool) and size > 0 for size in chunk)
         if len(chunk) != len(whole) or len(differing) > 1 or not numbers:
             raise EspdlError(
-                f"a chunk of shape {list(shape)} for input {name!r} of shape {list(whole)}", why="exactly one axis, time, may differ"
+                f"a chunk of shape {list(shape)} for input {name!r} of shape {list(whole)}",
+                why="exactly one axis, time, may differ",
             )
         if differing:
             chunks[name] = chunk
     if not chunks:
-        raise EspdlError("a chunk is as long as the whole input", why="exactly one axis, time, must differ", hint="give fewer frames")
+        raise EspdlError(
+            "a chunk is as long as the whole input", why="exactly one axis, time, must differ", hint="give fewer frames"
+        )
     return chunks
