@@ -302,6 +302,8 @@ def test_nothing_is_written_when_export_is_skipped(onnx_file: Path, tmp_path: Pa
     [
         ({"auto_streaming": True}, "auto_streaming"),
         ({"streaming_table": {"x": 1}}, "streaming_table"),
+        ({"streaming_input_shape": [1, 3, 4, 8]}, "auto_streaming=True"),
+        ({"auto_streaming": True, "streaming_input_shape": [1, 2, 8, 8]}, "cannot be streamed"),
         ({"debug": True}, "w16a16"),
         ({"quant_type": "w4a4"}, "w4a4"),
         ({"encrypt_data": True}, "encrypt_data"),

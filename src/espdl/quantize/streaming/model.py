@@ -23,7 +23,6 @@ from espdl.quantize.export import ExportOptions, build_record, file_bytes, write
 from espdl.quantize.graph import QuantGraph
 from espdl.quantize.layout import Order
 from espdl.quantize.lower import Lowered
-from espdl.quantize.passes.tools import shape_of
 from espdl.quantize.streaming.conversion import Conversion, copied
 from espdl.quantize.streaming.frames import Frames, Snapshot, Time
 from espdl.quantize.streaming.rules import convert_node
@@ -126,7 +125,7 @@ def streaming_model(
     chunk.warnings = [*chunk.warnings, *conversion.warnings]
     ordered = replace(export.lowering, output_orders=orders)
     record, lowered = build_record(chunk, replace(export, lowering=ordered))
-    facts = json.dumps(_facts(graph, conversion, lowered), separators=(",", ":"))
+    facts = json.dumps(_facts(conversion, lowered), separators=(",", ":"))
     record = replace(record, metadata_props={**record.metadata_props, STREAMING_KEY: facts})
     data = file_bytes(record)
     _check_shapes(data, record, chunk)
@@ -167,10 +166,9 @@ def _first_chunk(array: Any, time: Time) -> Any:
     return np.take(array, range(time.count), axis=time.axis) if isinstance(time, Frames) else array
 
 
-def _facts(whole: QuantGraph, conversion: Conversion, lowered: Lowered) -> dict[str, Any]:
+def _facts(conversion: Conversion, lowered: Lowered) -> dict[str, Any]:
     """What a session must know: time axes in the file's order, frames in a run, and how they follow those of a whole run."""
     network = conversion.graph.model.graph
-    outputs = {value.name or "": value for value in whole.model.graph.outputs}
     facts: dict[str, Any] = {"inputs": {}, "outputs": {}}
     for value in network.inputs:
         time = conversion.times.get(value.name or "")
@@ -180,7 +178,7 @@ def _facts(whole: QuantGraph, conversion: Conversion, lowered: Lowered) -> dict[
     for value in network.outputs:
         time = conversion.times.get(value.name or "")
         if isinstance(time, Frames):
-            length = (shape_of(outputs[value.name or ""]) or ())[time.axis]
+            length = conversion.whole(value)[time.axis]
             never = time.first == math.inf
             facts["outputs"][value.name] = {
                 "axis": lowered.stored[value.name or ""].order.index(time.axis),
