@@ -47,13 +47,27 @@ def read_streaming(model: Model) -> Streaming:
         raise EspdlError(
             f"the file's metadata {STREAMING_KEY!r} cannot be read", why=f"{type(error).__name__}: {error}"
         ) from None
+    _check(found, model)
+    return found
+
+
+def _check(found: Streaming, model: Model) -> None:
+    """Compares what a file says with what it holds."""
+    wrong = f"the file's metadata {STREAMING_KEY!r} does not fit"
+    if not found.inputs or found.outputs.keys() != model.get_outputs().keys():
+        raise EspdlError(f"{wrong} its inputs and outputs")
     for kind, tensors, entries in (("input", model.get_inputs(), found.inputs), ("output", model.get_outputs(), found.outputs)):
         for name, entry in entries.items():
             shape = tensors[name].shape if name in tensors else []
-            axis, frames = entry.axis, entry.frames
-            if name not in tensors or (axis is not None and not (0 <= axis < len(shape) and shape[axis] == frames)):
-                raise EspdlError(f"the file's metadata {STREAMING_KEY!r} does not fit {kind} {name!r} of shape {shape}")
-    return found
+            axis = entry.axis
+            numbers = [value for value in vars(entry).values() if value is not None]
+            fits = axis is None or (0 <= axis < len(shape) and shape[axis] == entry.frames) if _all_whole(numbers) else False
+            if name not in tensors or not fits or (axis is None and kind == "input"):
+                raise EspdlError(f"{wrong} {kind} {name!r} of shape {shape}")
+
+
+def _all_whole(numbers: list[Any]) -> bool:
+    return all(isinstance(number, int) for number in numbers)
 
 
 class StreamingSession:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from espdl.dl.module.reshape import View
 from espdl.dl.module.streaming_cache import StreamingCache
+from espdl.dl.module.transpose import Transpose
+from espdl.dl.operators import Operator
 from espdl.errors import EspdlError
 
 if TYPE_CHECKING:
@@ -77,9 +80,48 @@ def find_time_axes(model: Model) -> tuple[dict[str, InputFrames], dict[str, Outp
                 if (place := _grew(before[output], grown[output])) is not None:
                     outputs[output] = OutputFrames(place, before[output][place])
             break
-    if not inputs:
-        raise EspdlError("no input of the model has a time axis", why="none can be longer")
+    return (inputs, outputs) if inputs else _traced(plain)
+
+
+def _traced(model: Model) -> tuple[dict[str, InputFrames], dict[str, OutputFrames]]:
+    """For a model with other sizes written into it: from the caches back to the inputs, and from those on to the outputs."""
+    sources = {name: node.input for node in model.fbs_model.record.graph.node for name in node.output if name}
+    writers = {name: operator for operator in model.operators for name in operator.produces}
+    shapes = {name: model.get_intermediate(name).shape for name in model.variable_names}
+    axes: dict[str, int] = {}
+    for operator in model.operators:
+        if isinstance(operator.module, StreamingCache):
+            name, axis = sources[operator.outputs[0]][0], operator.module.frame_axis
+            while name in writers and axis >= 0:
+                before = sources[name][0]
+                axis = _before(writers[name], axis, shapes[name], shapes.get(before, []))
+                name = before
+            if axis >= 0 and name in model.get_inputs():
+                axes[name] = axis
+    if not axes:
+        raise EspdlError("no input of the model has a time axis", why="none leads to a StreamingCache, or can be longer")
+    inputs = {name: InputFrames(axis, shapes[name][axis]) for name, axis in axes.items()}
+    for name, operator in writers.items():
+        known = next((source for source in sources[name] if source in axes), None)
+        if known is not None:
+            after = range(len(shapes[name]))
+            place = next((axis for axis in after if _before(operator, axis, shapes[name], shapes[known]) == axes[known]), None)
+            axes |= {name: place} if place is not None else {}
+    outputs = {
+        name: OutputFrames(axes[name], shapes[name][axes[name]]) if name in axes else OutputFrames()
+        for name in model.get_outputs()
+    }
     return inputs, outputs
+
+
+def _before(operator: Operator, axis: int, after: list[int], before: list[int]) -> int:
+    """Which axis of an operator's first input is ``axis`` of its result; -1 where that cannot be said."""
+    module = operator.module
+    if isinstance(module, Transpose):
+        return int(module.perm[axis])
+    if isinstance(module, View) or len(after) != len(before):
+        return -1
+    return axis
 
 
 def _with_shape(model: Model, name: str, shape: list[int]) -> Model | None:
