@@ -1,19 +1,21 @@
-"""Quantizes a temporal convolutional network from PyTorch, for whole recordings (guide 3.9). Needs ``espdl[torch]``.
+"""Quantizes a temporal convolutional network from PyTorch, for whole recordings and for chunks (guide 3.9). Needs ``espdl[torch]``.
 
 python examples/tcn.py --target esp32p4
 """
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from common import arguments
 from torch import nn
 from torch.utils.data import DataLoader
 
 from espdl.api import espdl_quantize_torch
+from espdl.dl import Model, StreamingSession
 from espdl.executor import TorchExecutor
 
-FEATURES, FRAMES = 16, 15
+FEATURES, FRAMES, CHUNK = 16, 15, 3
 
 
 class Block(nn.Module):
@@ -71,6 +73,24 @@ def main() -> None:
         verbose=1,
     )
     (answers,) = TorchExecutor(graph=quant_ppq_graph, device=options.device)(recordings[:8])
+    espdl_quantize_torch(
+        model=model,
+        espdl_export_file=options.output / "tcn_streaming.espdl",
+        calib_dataloader=loader,
+        calib_steps=32,
+        input_shape=[1, FEATURES, FRAMES],
+        target=options.target,
+        num_of_bits=8,
+        device=options.device,
+        error_report=False,
+        auto_streaming=True,
+        streaming_input_shape=[1, FEATURES, CHUNK],
+        streaming_table=None,
+    )
+    whole = Model(options.output / "tcn.espdl").run_arrays({"frames": recordings[:1].numpy().transpose(0, 2, 1)})
+    session = StreamingSession(Model(options.output / "tcn_streaming.espdl"))
+    (streamed,) = session.push(recordings[:1].numpy().transpose(0, 2, 1)).values()
+    print(f"streamed frames equal the whole recording's: {np.array_equal(streamed, *whole.values())}")
     with torch.no_grad():
         error = (answers - model.eval()(recordings[:8])).abs().max()
     print(f"{list(answers.shape)}, largest difference from float: {error:.3f}")

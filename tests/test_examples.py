@@ -65,10 +65,18 @@ def test_sin_from_pytorch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
     assert Model(tmp_path / "sin_torch.espdl").test()
 
 
+@pytest.mark.parametrize("target", ["esp32s3", "esp32p4"])
+def test_streaming(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], target: str) -> None:
+    run("streaming.py", tmp_path, ["--target", target], monkeypatch)
+    assert "8 runs of 3 frames; the last answer equals the whole recording's: True" in capsys.readouterr().out
+    assert Model(tmp_path / "tcn.espdl").test()
+
+
 def test_tcn_from_pytorch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("torch", reason=NO_TORCH)
     run("tcn.py", tmp_path, [], monkeypatch)
     output = capsys.readouterr().out
     assert "[8, 8, 15]" in output
+    assert "streamed frames equal the whole recording's: True" in output
     assert float(output.split()[-1]) < 0.2
     assert Model(tmp_path / "tcn.espdl").test()
