@@ -20,11 +20,11 @@ def find_cause(offline: Model, session: StreamingSession, recording: Mapping[str
         recording: that differs, for the whole run.
         raw: the same as integers.
     """
-    return _other_numbers(offline, session.model) or _other_frames(offline, session, recording, raw)
+    return _other_numbers(offline.clone(), session.model.clone()) or _other_frames(offline, session, recording, raw)
 
 
 def _other_numbers(offline: Model, stream: Model) -> str:
-    """A tensor with another exponent, or an operator with other constants."""
+    """Of models that have not run: a tensor with another exponent, or an operator with other constants."""
     theirs = {operator.module.name: operator for operator in stream.operators}
     common = set(stream.variable_names)
     for operator in offline.operators:

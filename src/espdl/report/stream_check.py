@@ -222,10 +222,11 @@ def _with_measured_warm_up(
     differs = np.moveaxis(expected != frames, entry.axis, 0).reshape(plan.compared, -1).any(axis=1)
     lost = int(np.flatnonzero(differs)[-1]) + 1 if differs.any() else 0
     reach = 0
-    for operator in session.model.operators:
+    unrun = session.model.clone()
+    for operator in unrun.operators:
         if isinstance(module := operator.module, StreamingCache):
             kept = module.window_size - 1
-            own = session.model.get_intermediate(operator.outputs[0]).shape[module.frame_axis] - kept
+            own = unrun.get_intermediate(operator.outputs[0]).shape[module.frame_axis] - kept
             reach += -(-kept * entry.frames // own)
     if not 0 < lost <= min(reach, plan.compared - 1):
         return plan
