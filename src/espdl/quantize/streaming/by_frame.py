@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 from math import prod
 
@@ -66,12 +67,12 @@ def _frame_by_frame(conversion: Conversion, node: ir.Node, offsets: Sequence[int
         one = np.take(array, [begin], axis=place)
         conversion.constant_input(node, index, np.repeat(one, result.count, axis=place) if stretch else one)
         first, last = max(result.first, begin) if begin else result.first, min(result.end, end)
-        result = Frames(axis, result.count, result.delay, first, last if end < array.shape[place] else result.end)
+        result = replace(result, first=first, end=last if end < array.shape[place] else result.end)
     if any(isinstance(conversion.time(value), (Snapshot, Window)) for value in node.inputs):
         conversion.note(
             f"{node.op_type} {node.name!r} meets frames with what was made from the last frames: a whole run takes all frames for that"
         )
-        result = Frames(axis, result.count, result.delay, NEVER, result.end)
+        result = replace(result, first=NEVER)
     conversion.done(node, result)
 
 
@@ -109,8 +110,7 @@ def reduce(conversion: Conversion, node: ir.Node, time: Frames) -> None:
     if time.axis in named:
         conversion.refuse_mixing(node, 0, "it works along time")
     gone = 0 if attribute(node, "keepdims", 1) else sum(axis < time.axis for axis in named)
-    computed = time.computed()
-    conversion.done(node, Frames(time.axis - gone, computed.count, computed.delay, computed.first, computed.end))
+    conversion.done(node, replace(time.computed(), axis=time.axis - gone))
 
 
 def global_pool(conversion: Conversion, node: ir.Node, time: Frames) -> None:
@@ -131,22 +131,17 @@ def gather(conversion: Conversion, node: ir.Node, time: Frames) -> None:
     if axis == time.axis:
         conversion.refuse_mixing(node, 0, "it picks frames of a whole run")
     moved = len(positions) - 1 if axis < time.axis else 0
-    carried = time.carried()
-    conversion.done(node, Frames(time.axis + moved, carried.count, carried.delay, carried.first, carried.end))
+    conversion.done(node, replace(time.carried(), axis=time.axis + moved))
 
 
 def transpose(conversion: Conversion, node: ir.Node, time: Frames | Window) -> None:
     rank = len(conversion.whole(node.inputs[0]))
     order = attribute(node, "perm") or list(reversed(range(rank)))
     axis = [item % rank for item in order].index(time.axis)
-    if isinstance(time, Window):
-        conversion.done(node, Window(axis, time.count, time.whole, time.exact))
-        return
-    carried = time.carried()
-    conversion.done(node, Frames(axis, carried.count, carried.delay, carried.first, carried.end))
+    conversion.done(node, replace(time if isinstance(time, Window) else time.carried(), axis=axis))
 
 
-def view(conversion: Conversion, node: ir.Node, time: Frames) -> None:
+def view(conversion: Conversion, node: ir.Node, time: Frames | Window) -> None:
     """Reshape, Flatten, Squeeze and Unsqueeze that leave time an axis of its own."""
     before, after = conversion.whole(node.inputs[0]), conversion.whole(node.outputs[0])
     ahead, frames = prod(before[: time.axis]), before[time.axis]
@@ -155,12 +150,11 @@ def view(conversion: Conversion, node: ir.Node, time: Frames) -> None:
         axis = time.axis - len(before) + len(after) if len(before) == len(after) else None
     if axis is None:
         conversion.refuse_mixing(node, 0, f"it merges time with other axes: {list(before)} becomes {list(after)}")
-    carried = time.carried()
     if node.op_type == "Reshape":
         shape = list(after)
-        shape[axis] = carried.count
+        shape[axis] = time.count
         conversion.constant_input(node, 1, shape, "int64")
-    conversion.done(node, Frames(axis, carried.count, carried.delay, carried.first, carried.end))
+    conversion.done(node, replace(time if isinstance(time, Window) else time.carried(), axis=axis))
 
 
 def matmul(conversion: Conversion, node: ir.Node, time: Frames) -> None:
@@ -182,11 +176,10 @@ def matmul(conversion: Conversion, node: ir.Node, time: Frames) -> None:
     mine, theirs = axis - rank, conversion.whole(other)
     if mine < -2 and len(theirs) >= -mine and theirs[mine] != 1:
         conversion.refuse(node, "its matrix is another one for every frame", "one matrix for all frames")
-    computed = time.computed()
-    result = Frames(axis, computed.count, computed.delay, computed.first, computed.end)
+    result = replace(time.computed(), axis=axis)
     if isinstance(conversion.time(other), (Snapshot, Window)):
         conversion.note(f"{node.op_type} {node.name!r} meets frames with what was made from the last frames")
-        result = Frames(axis, computed.count, computed.delay, NEVER, computed.end)
+        result = replace(result, first=NEVER)
     conversion.done(node, result)
 
 
@@ -206,5 +199,4 @@ def recurrent(conversion: Conversion, node: ir.Node, time: Frames) -> None:
     exact = time.delay == 0 and time.first <= 0
     if not exact:
         conversion.note(f"{node.op_type} {node.name!r} has read frames that a whole run does not have: its state stays different")
-    result = Frames(0, time.count, time.delay, computed.first if exact else NEVER, time.end)
-    conversion.done(node, result, Snapshot(exact))
+    conversion.done(node, computed if exact else replace(computed, first=NEVER), Snapshot(exact))

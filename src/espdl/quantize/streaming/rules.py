@@ -37,7 +37,8 @@ _RULES: dict[str, Rule] = {
     "PRelu": by_frame.broadcast,
 }
 _OVER_TIME = frozenset({"Conv", "AveragePool", "MaxPool"})
-_OF_WINDOWS = {"Slice": over_time.part_of_window, "Gather": over_time.gather_of_window, "Transpose": by_frame.transpose}
+_VIEWS = dict.fromkeys(("Reshape", "Flatten", "Squeeze", "Unsqueeze"), by_frame.view)
+_OF_WINDOWS = {"Slice": over_time.part_of_window, "Gather": over_time.gather_of_window, "Transpose": by_frame.transpose, **_VIEWS}
 _ANY_LENGTH = frozenset({*REDUCTIONS, "GlobalAveragePool"})
 """Operators that shrink a window of any length to the same shape."""
 
@@ -88,7 +89,7 @@ def _agrees(conversion: Conversion, node: ir.Node, time: Frames, window: int) ->
     Raises:
         EspdlError: when it gives a convolution or pooling another window than it needs, and not all frames either.
     """
-    if window == 1 and node.op_type not in {*_OF_WINDOWS, *_ANY_LENGTH} and rule_of(node) is not None:
+    if window == 1 and node.op_type not in {"Slice", "Gather", *_ANY_LENGTH} and rule_of(node) is not None:
         return True
     if node.op_type not in _OVER_TIME or time.axis < 2:
         return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import index
 from typing import Any
 
 import onnx_ir as ir
@@ -95,6 +96,13 @@ def _near(name: str, known: Any, noun: str) -> str:
     return near or f"its {noun} are " + ", ".join(sorted(name for name in known if name)[:8])
 
 
+def _sizes(name: str, shape: Any) -> tuple[int, ...]:
+    try:
+        return tuple(index(size) for size in shape)
+    except TypeError:
+        raise EspdlError(f"streaming_input_shape of {name!r} is {shape!r}", hint="a list of whole numbers") from None
+
+
 def read_shapes(network: ir.Model, shapes: Any) -> dict[str, tuple[int, ...]]:
     """Shapes of one chunk by input name, of those inputs that are fed in chunks.
 
@@ -124,10 +132,9 @@ def read_shapes(network: ir.Model, shapes: Any) -> dict[str, tuple[int, ...]]:
     for name, shape in shapes.items():
         if name not in known:
             raise EspdlError(f"the network has no input {name!r}", hint=nearest(name, known) or ", ".join(known))
-        whole, chunk = known[name], tuple(shape)
+        whole, chunk = known[name], _sizes(name, shape)
         differing = [axis for axis, (old, new) in enumerate(zip(whole, chunk, strict=False)) if old != new]
-        numbers = all(isinstance(size, int) and not isinstance(size, bool) and size > 0 for size in chunk)
-        if len(chunk) != len(whole) or len(differing) > 1 or not numbers:
+        if len(chunk) != len(whole) or len(differing) > 1 or min(chunk, default=0) < 1:
             raise EspdlError(
                 f"a chunk of shape {list(shape)} for input {name!r} of shape {list(whole)}",
                 why="exactly one axis, time, may differ",
