@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,8 @@ import pytest
 
 from espdl.api import StreamingGraphPass, insert_streaming_cache_on_var
 from espdl.errors import EspdlError
-from espdl.fbs import records
+from espdl.fbs import FbsLoader, records
+from espdl.quantize.api import quantize
 from espdl.quantize.graph import QuantGraph
 from espdl.quantize.streaming import StreamingModel
 from tests.quantize.graphs import network, op, weights
@@ -436,6 +438,17 @@ def test_an_entry_of_one_frame_says_that_nothing_is_needed() -> None:
     assert proved(model, [1, C, 3], table).outputs["y"].compared == T
 
 
+def test_windows_of_both_branches() -> None:
+    nodes = [conv(result="a"), op("Relu", "x", "b"), op("Mul", "a b", "y")]
+    model = quantized(line(*nodes, constants={"w": W3}))
+    entries = [insert_streaming_cache_on_var(name, T - 2, "Mul_y") for name in "ab"]
+    stream = model.streaming([1, C, 3], entries)
+    assert stream.model().get_output("y").shape == [1, T, C]
+    proved(model, [1, C, 3], entries)
+    with pytest.raises(EspdlError, match="the last frames of all, and others the newest"):
+        model.streaming([1, C, 3], entries[0])
+
+
 def test_a_window_goes_through_views() -> None:
     nodes = [conv(result="c"), op("Transpose", "c", "t", perm=[0, 2, 1]), op("Reshape", "t s", "r"), op("Slice", "r b e a", "y")]
     constants = {"w": W3, "s": [T, C], "b": [T - 5], "e": [T], "a": [0]}
@@ -443,3 +456,25 @@ def test_a_window_goes_through_views() -> None:
     stream = model.streaming([1, C, 3], insert_streaming_cache_on_var("c", 3))
     assert [cache for cache in caches(stream) if cache[0] == "c"] == [("c", 3, 1)]
     proved(model, [1, C, 3], insert_streaming_cache_on_var("c", 3))
+
+
+@pytest.mark.parametrize("target", ["c", "esp32s3", "esp32p4"])
+def test_the_windows_of_a_real_export_are_those_of_esp_ppq(conformance: Path, target: str) -> None:
+    """Window by window and pad by pad; its Add reads frames of a cache, though, so that its file does not load."""
+    folder = conformance / "networks" / "tcn_stream"
+    with np.load(folder / "tcn_stream.npz") as arrays:
+        samples = [[arrays[name]] for name in arrays.files if name.startswith("calib")]
+    model = quantize(folder / "tcn_stream_op18.onnx", samples, target=target)
+    theirs = FbsLoader((conformance / "ops" / target / "Network" / "tcn_stream_streaming_s8.espdl").read_bytes()).load().record
+    found = [
+        [
+            (node.op_type, attribute.name, attribute.value)
+            for node in record.graph.node
+            for attribute in node.attribute
+            if attribute.name in ("window_size", "frame_axis", "pads")
+        ]
+        for record in (model.streaming([1, 16, 3]).record, theirs)
+    ]
+    assert found[0] == found[1]
+    for chunk in (1, 3, 5):
+        assert proved(model, [1, 16, chunk]).outputs["output"].compared == 15

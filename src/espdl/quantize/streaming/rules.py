@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import onnx_ir as ir
 
@@ -12,7 +12,7 @@ from espdl.quantize.assign import module_of
 from espdl.quantize.passes.infer import describe
 from espdl.quantize.streaming import by_frame, over_time
 from espdl.quantize.streaming.conversion import Conversion
-from espdl.quantize.streaming.frames import Frames, Snapshot, Window, snapshot
+from espdl.quantize.streaming.frames import Frames, Snapshot, Time, Window, snapshot
 
 Rule = Callable[[Conversion, ir.Node, Frames], None]
 
@@ -59,22 +59,17 @@ def convert_node(conversion: Conversion, node: ir.Node) -> None:
     Raises:
         EspdlError: naming the node, why it cannot be streamed, and what can be done.
     """
-    windows = conversion.windows(node)
-    for index, window in windows.items():
-        time = conversion.time(node.inputs[index])
+    times = [conversion.time(value) for value in node.inputs]
+    for index, window in conversion.windows(node).items():
+        time = times[index]
         if isinstance(time, Frames) and window == 1 and rule_of(node) is None and _keeps_frames(conversion, node, time):
             conversion.done(node, time.computed())
             return
         if isinstance(time, Frames) and not _agrees(conversion, node, time, window):
-            _see_window(conversion, node, index, conversion.remembered(node, index, time, window))
-            return
-    times = [conversion.time(value) for value in node.inputs]
+            times[index] = conversion.remembered(node, index, time, window)
     frames = next((time for time in times if isinstance(time, Frames)), None)
-    window_at = next((index for index, time in enumerate(times) if isinstance(time, Window)), None)
-    if window_at is not None:
-        found = times[window_at]
-        assert isinstance(found, Window)
-        _see_window(conversion, node, window_at, found)
+    if any(isinstance(time, Window) for time in times):
+        _see_windows(conversion, node, times)
     elif frames is None:
         conversion.done(node, snapshot(times) if any(isinstance(time, Snapshot) for time in times) else None)
     elif (rule := rule_of(node)) is not None:
@@ -118,17 +113,17 @@ def _keeps_frames(conversion: Conversion, node: ir.Node, time: Frames) -> bool:
     return all(len(shape) == rank and shape[time.axis] == frames for shape in shapes)
 
 
-def _see_window(conversion: Conversion, node: ir.Node, index: int, window: Window) -> None:
+def _see_windows(conversion: Conversion, node: ir.Node, times: Sequence[Time]) -> None:
     """A node that sees the last frames: as in a whole run where they are all, else what can be done with fewer."""
-    others = [conversion.time(value) for i, value in enumerate(node.inputs) if i != index]
-    if any(isinstance(time, Frames) for time in others):
+    index, window = next((i, time) for i, time in enumerate(times) if isinstance(time, Window))
+    if any(isinstance(time, Frames) for time in times):
         conversion.refuse(
             node,
             f"its input {index} holds the last frames of all, and others the newest",
             "entries in streaming_table for all of them, or for none",
         )
-    if window.count == window.whole:
-        conversion.done(node, snapshot([window, *others]))
+    if all(time.count == time.whole for time in times if isinstance(time, Window)):
+        conversion.done(node, snapshot(times))
     elif node.op_type in _OF_WINDOWS:
         _OF_WINDOWS[node.op_type](conversion, node, window)
     elif node.op_type in _ANY_LENGTH:
