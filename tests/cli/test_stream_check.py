@@ -110,3 +110,4 @@ def test_wrong_options(espdl: Command, folder: Path, options: list[str], code: i
 
 def test_files_that_are_not_there(espdl: Command, folder: Path) -> None:
     assert espdl("stream-check", folder / "a.espdl", folder / "b.espdl").code == 2
+    assert espdl("stream-check", folder / "net.onnx", folder / "net.onnx", "--state", "h").code == 2

@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 
 from espdl.api import StreamingGraphPass, insert_streaming_cache_on_var
+from espdl.dl import StreamingSession
 from espdl.errors import EspdlError
 from espdl.fbs import FbsLoader, records
 from espdl.quantize.api import quantize
 from espdl.quantize.graph import QuantGraph
-from espdl.quantize.streaming import StreamingModel
+from espdl.quantize.streaming import StreamingModel, StreamingOptions
+from espdl.report.stream_check import check_streaming
 from tests.quantize.graphs import network, op, weights
 from tests.quantize.streams import Drawn, proved, quantized
 
@@ -378,8 +380,10 @@ def test_recurrent_networks_hand_their_state_on() -> None:
     offline, stream = model.model(), model.streaming({"x": [1, C, 3]})
     x = np.random.default_rng(0).integers(-128, 128, offline.get_input("x").shape).astype(np.int8)
     expected = offline.run_arrays({"x": x, "h": np.zeros((1, 1, size), np.int8)})
-    from espdl.dl import StreamingSession
-
+    checked = check_streaming(model.model(), model.streaming({"x": [1, C, 3]}).model(), states={"last": "h"})
+    assert checked.passed
+    assert {name: output.compared for name, output in checked.outputs.items()} == {"y": T, "last": 0}
+    assert not check_streaming(model.model(), model.streaming({"x": [1, C, 3]}).model()).passed
     session = StreamingSession(stream.model(), states={"last": "h"})
     axis = session.streaming.inputs["x"].axis
     got = np.concatenate([session.push(part)["y"] for part in np.split(x, 6, axis)], 0)
@@ -387,8 +391,6 @@ def test_recurrent_networks_hand_their_state_on() -> None:
 
 
 def test_test_values_are_those_of_the_first_chunk() -> None:
-    from espdl.quantize.streaming import StreamingOptions
-
     model = quantized(line(conv(), constants={"w": W3}), test_values=True, streaming=StreamingOptions([1, C, 3]))
     assert model.stream is not None
     assert model.stream.model(arithmetic="reference").test()

@@ -10,6 +10,11 @@ from cyclopts import Parameter
 from espdl.cli.options import FILE, Arithmetic, Backend, Json, ModelTarget
 
 
+def _state(_: object, text: str) -> None:
+    if not all(text.rpartition("=")):
+        raise ValueError("write it as OUTPUT=INPUT")
+
+
 def command(
     offline: Annotated[Path, Parameter(name="OFFLINE", help="The .espdl file of the whole network.", validator=FILE)],
     stream: Annotated[Path, Parameter(name="STREAM", help="The .espdl file of the same network for chunks.", validator=FILE)],
@@ -18,6 +23,10 @@ def command(
     data: Annotated[
         Path | None,
         Parameter(help="Recordings: .npy for one input, or .npz by input name; random integers without it.", validator=FILE),
+    ] = None,
+    state: Annotated[
+        list[Annotated[str, Parameter(validator=_state)]] | None,
+        Parameter(help="Output that is an input of the next run, of recurrent networks: OUTPUT=INPUT, once for each."),
     ] = None,
     target: ModelTarget = None,
     arithmetic: Arithmetic = "silicon",
@@ -51,7 +60,8 @@ def command(
         whole = Model(offline, target=target, arithmetic=arithmetic, backend=backend)
         chunks = Model(stream, target=target or whole.chip.name, arithmetic=arithmetic, backend=backend)
         recordings = None if data is None else load_recordings(data, whole)
-        result = check_streaming(whole, chunks, recordings)
+        states = dict(text.rsplit("=", 1) for text in state or ())
+        result = check_streaming(whole, chunks, recordings, states)
     if json:
         print_json(
             {"offline": str(offline), "stream": str(stream), "data": None if data is None else str(data), **result.to_dict()}

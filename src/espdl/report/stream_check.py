@@ -93,18 +93,24 @@ class StreamCheck:
         return {"passed": self.passed, **asdict(self)}
 
 
-def check_streaming(offline: Model, stream: Model, recordings: Sequence[Mapping[str, NDArray]] | None = None) -> StreamCheck:
+def check_streaming(
+    offline: Model,
+    stream: Model,
+    recordings: Sequence[Mapping[str, NDArray]] | None = None,
+    states: Mapping[str, str] | None = None,
+) -> StreamCheck:
     """Runs whole recordings through one model and pieces of them through the other, and compares what comes out.
 
     Args:
         offline: of the whole network.
         stream: of chunks.
         recordings: arrays by input name in the files' order of axes, as long as the inputs of ``offline``; random integers when None.
+        states: outputs that become inputs of the next run, as of :class:`espdl.dl.StreamingSession`; they begin as in a recording.
 
     Raises:
         EspdlError: when the files are not of one network, or a recording does not fit.
     """
-    session = StreamingSession(stream)
+    session = StreamingSession(stream, states=states)
     _require_one_network(offline, session)
     given = _random(offline) if recordings is None else recordings
     outputs = {name: _plan(name, session, offline) for name in stream.get_outputs()}
