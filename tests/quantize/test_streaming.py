@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx_ir as ir
 import pytest
 
 from espdl.api import StreamingGraphPass, insert_streaming_cache_on_var
@@ -358,6 +359,16 @@ def test_a_pass_of_the_user_changes_the_network_first() -> None:
     stream = model.streaming([1, C, 3], custom_passes=CutTheTail())
     assert list(stream.model().get_outputs()) == ["c"]
     assert [node.op_type for node in model.graph.model.graph] == ["Conv", "Softmax"]  # a copy was changed
+
+
+def test_a_node_that_a_pass_adds_needs_a_width() -> None:
+    def add(graph: QuantGraph) -> None:
+        network = graph.model.graph
+        network.append(ir.node("Relu", [network.outputs[0]], name="more"))
+
+    model = quantized(line(conv(), constants={"w": W3}))
+    with pytest.raises(EspdlError, match="added Relu 'more'"):
+        model.streaming([1, C, 3], custom_passes=[add])
 
 
 def test_recurrent_networks_hand_their_state_on() -> None:

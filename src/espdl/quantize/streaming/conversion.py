@@ -16,7 +16,7 @@ import onnx_ir as ir
 from espdl.errors import EspdlError
 from espdl.quantize.graph import QuantGraph, QuantInfo
 from espdl.quantize.passes.infer import describe
-from espdl.quantize.passes.tools import Editor, constant, shape_of
+from espdl.quantize.passes.tools import Editor, shape_of
 from espdl.quantize.streaming.frames import ALWAYS, Frames, Time, Window
 from espdl.quantize.streaming.table import Entry
 from espdl.wording import counted
@@ -246,10 +246,6 @@ class Conversion:
     def note(self, text: str) -> None:
         if text not in self.warnings:
             self.warnings.append(text)
-
-    def all_constant(self, node: ir.Node) -> bool:
-        """Whether no input of a node depends on time."""
-        return all(constant(value) is not None or self.time(value) is None for value in node.inputs if value is not None)
 
 
 def _same(known: QuantInfo, value: ir.Value) -> QuantInfo:

@@ -121,6 +121,13 @@ def streaming_model(
         if changed is not None and not isinstance(changed, QuantGraph):
             raise EspdlError(f"a streaming pass returned {type(changed).__name__}", hint="return the graph, or nothing")
         chunk = changed or chunk
+        for node in chunk.model.graph:
+            if node.name not in chunk.bits:
+                raise EspdlError(
+                    f"a streaming pass added {node.op_type} {node.name!r}",
+                    why="nothing is known of its width and exponents",
+                    hint="set graph.bits, graph.consumed and graph.produced for it, as of espdl.quantize.graph.QuantGraph",
+                )
     conversion = _converted(chunk, options)
     chunk.warnings = [*chunk.warnings, *conversion.warnings]
     ordered = replace(export.lowering, output_orders=orders)
