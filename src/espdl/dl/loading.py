@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from numpy.typing import NDArray
@@ -194,6 +194,11 @@ class Loading:
     def modules(self) -> list[Module]:
         """The operators in running order."""
         return [operator.module for operator in self._operators]
+
+    def walk(self) -> Iterator[tuple[Module, list[TensorBase | None], list[TensorBase | None]]]:
+        """Every operator in running order with its input and output tensors, None for omitted ones."""
+        for operator in self._operators:
+            yield operator.module, *self._tensors_of(operator)
 
     @property
     def operators(self) -> list[Operator]:

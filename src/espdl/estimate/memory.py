@@ -1,0 +1,156 @@
+"""Whether a model fits a module, and by how much: the chip's own plan against the memories that are there (runtime spec 4.4, 5)."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from espdl.dl import Model
+from espdl.dl.profile import MemInfo
+from espdl.estimate.modules import KB, MB, BoardModule, get_module
+from espdl.estimate.packing import InternalRam, live_bytes, search
+
+PROGRAM = MB
+"""Flash that a program with ESP-DL takes beside the model, at least."""
+
+ROOM_FOR_COPY = 0.75
+"""Share of the PSRAM that variables and copied parameters may take where nothing is said: pictures and the program need the rest."""
+
+
+class ParamCopy(enum.Enum):
+    """Whether the chip copies parameters to RAM: ``param_copy`` of ``Model``, or what suits the module."""
+
+    AUTO = "auto"
+    YES = "yes"
+    NO = "no"
+
+
+@dataclass(frozen=True)
+class Need:
+    """Bytes needed of one memory, and how many there are."""
+
+    needed: int
+    available: int
+
+    @property
+    def missing(self) -> int:
+        """Bytes too little; 0 where it fits."""
+        return max(self.needed - self.available, 0)
+
+
+@dataclass(frozen=True)
+class MemoryEstimate:
+    """A model on a module.
+
+    Attributes:
+        module: see :class:`BoardModule`.
+        usage: bytes by use and memory, as ``Model.get_memory_info`` gives them.
+        param_copy: whether parameters are copied to RAM.
+        max_internal_size: as given to the planner.
+        arena: bytes of both arenas. least_arena: what an optimal packing of the same tensors needs at least.
+        internal, psram, flash: needs of the module's memories; what the runtime's own objects take is not known and not in them.
+        internal_ram: what internal RAM would do; None for a module without PSRAM.
+    """
+
+    module: BoardModule
+    usage: dict[str, MemInfo]
+    param_copy: bool
+    max_internal_size: int
+    arena: int
+    least_arena: int
+    internal: Need
+    psram: Need
+    flash: Need
+    internal_ram: InternalRam | None
+
+    @property
+    def fits(self) -> bool:
+        return not (self.internal.missing or self.psram.missing or self.flash.missing)
+
+    @property
+    def above_optimum(self) -> float:
+        """By what share the arena is larger than the least possible; 0 for the best plan there is."""
+        return self.arena / self.least_arena - 1 if self.least_arena else 0.0
+
+    def verdict(self) -> str:
+        """``fits`` or ``does not fit`` with figures, one sentence."""
+        needs = (("internal RAM", self.internal), ("PSRAM", self.psram), ("flash", self.flash))
+        if self.fits:
+            used = ", ".join(f"{size_text(need.needed)} of {size_text(need.available)} {name}" for name, need in needs if need.needed)
+            return f"fits {self.module.name}: {used}"
+        short = ", ".join(f"{size_text(need.missing)} of {name} too little" for name, need in needs if need.missing)
+        return f"does not fit {self.module.name}: {short}"
+
+    def to_dict(self) -> dict[str, Any]:
+        found = self.internal_ram
+        return {
+            "module": asdict(self.module),
+            "usage_bytes": {use: asdict(size) for use, size in self.usage.items()},
+            "param_copy": self.param_copy,
+            "max_internal_size": self.max_internal_size,
+            "arena_bytes": self.arena,
+            "least_arena_bytes": self.least_arena,
+            "needs_bytes": {name: asdict(getattr(self, name)) for name in ("internal", "psram", "flash")},
+            "fits": self.fits,
+            "verdict": self.verdict(),
+            "internal_ram": None if found is None else asdict(found),
+        }
+
+
+def size_text(size: int) -> str:
+    """``34.6 KB`` or ``2.85 MB``, of 1024 and 1024 * 1024 bytes."""
+    return f"{size / MB:.2f} MB" if size >= MB else f"{size / KB:.1f} KB"
+
+
+def estimate_memory(
+    model: Model,
+    module: BoardModule | str | None = None,
+    param_copy: ParamCopy | str = ParamCopy.AUTO,
+    *,
+    search_internal: bool = True,
+) -> MemoryEstimate:
+    """What a built model takes of a module.
+
+    Args:
+        model: built with the ``max_internal_size`` in question, and with ``psram=False`` for a module without.
+        module: a module or its name; None for the usual one of the model's chip.
+        param_copy: ``yes`` or ``no`` as given to ``Model`` on the chip; ``auto`` copies where parameters and variables take at most
+            three quarters of the PSRAM, which is what the components of ESP-DL come to on their boards.
+        search_internal: whether to look for useful sizes of internal RAM, which takes up to half a second.
+    """
+    board = module if isinstance(module, BoardModule) else get_module(model.chip, module)
+    usage = model.get_memory_info()
+    parameters = usage["parameter"].total if not usage["parameter_copy"].total else usage["parameter_copy"].total
+    variable = usage["variable"]
+    wanted = ParamCopy(param_copy)
+    room = board.psram if board.psram else board.free_internal
+    copied = wanted is ParamCopy.YES
+    if wanted is ParamCopy.AUTO:
+        copied = parameters + (variable.psram if board.psram else variable.total) <= ROOM_FOR_COPY * room
+    usage = _placed(usage, parameters if copied else 0, in_psram=board.psram > 0)
+    total = usage["total"]
+    steps = len(model.modules)
+    return MemoryEstimate(
+        module=board,
+        usage=usage,
+        param_copy=copied,
+        max_internal_size=model.memory.max_internal_size,
+        arena=variable.total,
+        least_arena=max(live_bytes(model.memory.plan, steps), default=0),
+        internal=Need(total.internal, board.free_internal),
+        psram=Need(total.psram, board.psram),
+        flash=Need(total.flash, board.flash - PROGRAM),
+        internal_ram=search(model.memory.plan, steps, board.free_internal) if search_internal and board.psram else None,
+    )
+
+
+def _placed(usage: dict[str, MemInfo], copied: int, *, in_psram: bool) -> dict[str, MemInfo]:
+    """The same figures with that many bytes of parameters in RAM."""
+    copy = MemInfo(psram=copied) if in_psram else MemInfo(internal=copied)
+    total = usage["fbs_model"] + usage["variable"] + copy
+    file = usage["fbs_model"]
+    parameter = replace(usage["parameter"])
+    if file.flash and not parameter.flash:
+        parameter = replace(parameter, flash=usage["parameter_copy"].total)
+    return usage | {"parameter": parameter, "parameter_copy": copy, "total": total}
