@@ -117,6 +117,14 @@ StrictOnnx = Annotated[
         show_default=False,
     ),
 ]
+BoardName = Annotated[
+    str | None,
+    Parameter(name="--module", help="Module by its ending: N16R8 has 16 MB of flash, 8 MB of PSRAM; the usual one by default."),
+]
+RunMode = Annotated[
+    Literal["single", "multi", "auto"],
+    Parameter(name="--mode", help="Runtime mode on the chip: single core (what run() does), multi core, or auto."),
+]
 Json = Annotated[bool, Parameter(name="--json", help="Print one JSON object instead of text.", show_default=False)]
 
 

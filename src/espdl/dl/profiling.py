@@ -36,16 +36,20 @@ class Profiling(Loading):
         """Prints the table of :meth:`get_module_info`."""
         print(module_table(info, sort_module_by_latency))
 
+    @property
+    def model_location(self) -> str:
+        """Where the model lies, as ESP-DL says it; empty where that is not known."""
+        return self._loader.get_model_location_string() if self._loader else ""
+
     def memory_summary(self) -> str:
         """The table of :meth:`profile_memory` as text."""
         fbs_model = self.fbs_model
-        location = self._loader.get_model_location_string() if self._loader else ""
         return memory_table(
             self.get_memory_info(),
             name=fbs_model.get_model_name(),
             version=fbs_model.get_model_version(),
             doc_string=fbs_model.get_model_doc_string(),
-            location=location,
+            location=self.model_location,
         )
 
     def profile_memory(self) -> None:

@@ -6,6 +6,7 @@ import enum
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from espdl.chips import Chip
 from espdl.dl import Model
 from espdl.dl.profile import MemInfo
 from espdl.estimate.modules import KB, MB, BoardModule, get_module
@@ -109,6 +110,7 @@ def estimate_memory(
     param_copy: ParamCopy | str = ParamCopy.AUTO,
     *,
     search_internal: bool = True,
+    chip: Chip | None = None,
 ) -> MemoryEstimate:
     """What a built model takes of a module.
 
@@ -118,8 +120,9 @@ def estimate_memory(
         param_copy: ``yes`` or ``no`` as given to ``Model`` on the chip; ``auto`` copies where parameters and variables take at most
             three quarters of the PSRAM, which is what the components of ESP-DL come to on their boards.
         search_internal: whether to look for useful sizes of internal RAM, which takes up to half a second.
+        chip: another one than the model's, as if the network had been quantized for it.
     """
-    board = module if isinstance(module, BoardModule) else get_module(model.chip, module)
+    board = module if isinstance(module, BoardModule) else get_module(chip or model.chip, module)
     usage = model.get_memory_info()
     parameters = usage["parameter"].total if not usage["parameter_copy"].total else usage["parameter_copy"].total
     variable = usage["variable"]
