@@ -13,18 +13,16 @@ import argparse
 import json
 import tomllib
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+from workloads import HERE, kernel_work, load
 
 from espdl.chips import get_chip
 from espdl.dtypes import RuntimeMode
 from espdl.estimate.cost import PARAMETERS, Memories, amounts, by_parameter
 from espdl.estimate.fit import Array, Fit, Prior, fit, leave_out, spread_of
 from espdl.estimate.workload import Work
-
-from workloads import HERE, kernel_work, load
 
 COSTS = HERE.parent.parent / "src/espdl/estimate/costs.toml"
 MODES = {"single": RuntimeMode.SINGLE_CORE, "multi": RuntimeMode.MULTI_CORE}
@@ -75,7 +73,8 @@ def fit_set(facts: dict[str, Any], known: dict[str, Any], published: dict[str, A
     lanes = not column.endswith("_c")
     runs = [run for run in published["run"] if run["chip"] == target] if lanes else []
     places = {
-        place: Memories(tuple(facts["caches"]), tuple(known["thrash"]), tuple(known["spill"]), place) for place in ("psram", "flash")
+        place: Memories(tuple(facts["caches"]), tuple(known["thrash"]), tuple(known["spill"]), place)
+        for place in ("psram", "flash")
     }
     table = [milliseconds(workloads[run["workload"]], target, places[run["filters"]], run["mode"]) for run in runs]
     table += [milliseconds([kernel_work(row)], target, places["psram"], "single", lanes=lanes) for row in published["kernel"]]
@@ -164,7 +163,8 @@ def main() -> None:
     print(f"{'chip':8} {'model':34} {'mode':6} {'published':>10} {'fitted':>15} {'model unseen':>16} {'family unseen':>16}")
     for row in rows:
         shown = [
-            f"{value:9.1f} {100 * (value / row.published - 1):+5.0f}%" for value in (row.fitted, row.without_model, row.without_family)
+            f"{value:9.1f} {100 * (value / row.published - 1):+5.0f}%"
+            for value in (row.fitted, row.without_model, row.without_family)
         ]
         print(f"{row.chip:8} {row.model:34} {row.mode:6} {row.published:10.1f} {shown[0]:>15} {shown[1]:>16} {shown[2]:>16}")
     for chip in [*dict.fromkeys(row.chip for row in rows), "all"]:

@@ -70,7 +70,9 @@ def scaled(work: Work, factor: float, tokens: int) -> Work:
 def mobilefacenet(scale: int = 2, embedding: int = 512) -> Iterator[Work]:
     """MobileFaceNet for 112 x 112 pixels with ``scale`` times the channels: 0.9 GFLOP with 2, as the published model has."""
 
-    def conv(side: int, kernel: int, inputs: int, outputs: int, *, stride: int = 1, depthwise: bool = False, prelu: bool = True) -> Iterator[Work]:
+    def conv(
+        side: int, kernel: int, inputs: int, outputs: int, *, stride: int = 1, depthwise: bool = False, prelu: bool = True
+    ) -> Iterator[Work]:
         result = side // stride if side > 1 else 1
         depth = 1 if depthwise else inputs
         product = Product(result**2, kernel**2, depth, outputs, depthwise, 1, kernel**2 * depth * outputs)
@@ -161,7 +163,7 @@ def main() -> None:
     parser.add_argument("models", type=Path, help="folder with one folder of .espdl files per chip")
     found = build(parser.parse_args().models)
     lines = [
-        f"{json.dumps(name)}: {{\"source\": {json.dumps(source)}, \"nodes\": [\n"
+        f'{json.dumps(name)}: {{"source": {json.dumps(source)}, "nodes": [\n'
         + ",\n".join(json.dumps(entry, separators=(",", ":")) for entry in to_entries(works))
         + "]}"
         for name, (source, works) in found.items()

@@ -133,6 +133,16 @@ class RuntimeMode(enum.IntEnum):
     SINGLE_CORE = 1
     MULTI_CORE = 2
 
+    @classmethod
+    def parse(cls, text: str | RuntimeMode) -> RuntimeMode:
+        """A mode by its name: ``auto``, ``single`` or ``multi``, with or without ``_core``."""
+        if isinstance(text, RuntimeMode):
+            return text
+        found = next((mode for mode in cls if text.lower() in (mode.name.lower(), mode.name.lower().removesuffix("_core"))), None)
+        if found is None:
+            raise EspdlError(f"there is no runtime mode {text!r}", hint="auto, single or multi")
+        return found
+
 
 class Inplace(enum.IntEnum):
     """What a module does with its input's memory (spec 3.0.3 column IP)."""

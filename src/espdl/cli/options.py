@@ -35,6 +35,12 @@ def numbers(_: object, text: str) -> None:
         raise ValueError("write numbers as 0.5 or 0.485,0.456,0.406") from None
 
 
+def size(_: object, text: str | None) -> None:
+    """Validates a number of bytes."""
+    if text is not None and not re.fullmatch(r"\d+(\.\d+)?[KMkm]?", text):
+        raise ValueError("write a size as 300000, 512K or 4M")
+
+
 FILE = PathValidator(exists=True, dir_okay=False)
 
 ModelFile = Annotated[Path, Parameter(name="MODEL", help="An .espdl file.", validator=FILE)]

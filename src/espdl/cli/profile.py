@@ -50,6 +50,7 @@ def command(
     Example: espdl profile digits.espdl --target esp32s3 --module N16R8 --sort
     """
     from espdl.cli.output import print_json
+    from espdl.dtypes import RuntimeMode
     from espdl.errors import EspdlError
     from espdl.estimate.latency import estimate_latency
     from espdl.estimate.memory import estimate_memory
@@ -61,7 +62,7 @@ def command(
     memory = estimate_memory(network, get_module(network.chip, module), param_copy)
     latency, refusal = None, ""
     try:
-        latency = estimate_latency(network, memory, _mode(mode))
+        latency = estimate_latency(network, memory, RuntimeMode.parse(mode))
     except EspdlError as error:
         refusal = str(error)
     if json:
@@ -98,12 +99,6 @@ def _open(model: Path, target: str | None, module: str | None, max_internal_size
     if get_module(network.chip, module).psram:
         return network
     return Model(model, max_internal_size=max_internal_size, target=target, backend=backend, psram=False)
-
-
-def _mode(name: str) -> Any:
-    from espdl.dtypes import RuntimeMode
-
-    return {"single": RuntimeMode.SINGLE_CORE, "multi": RuntimeMode.MULTI_CORE, "auto": RuntimeMode.AUTO}[name]
 
 
 def _here(network: Model) -> dict[str, Any]:
@@ -148,6 +143,7 @@ def _print_latency(latency: Latency, *, sort: bool) -> None:
 def _compare(network: Model, model: Path, names: list[str], param_copy: str, mode: str, *, sort: bool, json: bool) -> int:
     from espdl.chips import get_chip
     from espdl.cli.output import print_json, print_table
+    from espdl.dtypes import RuntimeMode
     from espdl.estimate.latency import estimate_latency
     from espdl.estimate.memory import estimate_memory
     from espdl.estimate.modules import get_module
@@ -160,7 +156,7 @@ def _compare(network: Model, model: Path, names: list[str], param_copy: str, mod
         board = get_module(chip, module or None)
         fitted = network if board.psram else _without_psram(network, model)
         memory = estimate_memory(fitted, board, param_copy, search_internal=False, chip=chip)
-        found.append((memory, estimate_latency(fitted, memory, _mode(mode), chip)))
+        found.append((memory, estimate_latency(fitted, memory, RuntimeMode.parse(mode), chip)))
     if json:
         print_json({"model": str(model), "compared": [{"memory": m.to_dict(), "latency": t.to_dict()} for m, t in found]})
         return 0

@@ -68,12 +68,14 @@ class Memories:
 
 
 def missed(size: float, cache: float, limits: Sequence[float]) -> float:
-    """The share of ``size`` bytes that is not found in a cache when they are gone through again and again: 0 to 1, linear between limits."""
+    """The share of ``size`` bytes that a cache has lost when they are gone through again: 0 to 1, linear between the limits."""
     low, high = limits[0] * cache, limits[1] * cache
     return min(max((size - low) / (high - low), 0.0), 1.0)
 
 
-def amounts(work: Work, lanes_bytes: int, memories: Memories, cores: int = 1, mode: RuntimeMode = RuntimeMode.SINGLE_CORE) -> dict[str, float]:
+def amounts(
+    work: Work, lanes_bytes: int, memories: Memories, cores: int = 1, mode: RuntimeMode = RuntimeMode.SINGLE_CORE
+) -> dict[str, float]:
     """What a node does on a chip, by cause (see :data:`CAUSES`).
 
     Args:

@@ -179,11 +179,17 @@ def estimate_work(
     unit = costs.cycles / chip.clock_mhz
     prices = dict(zip(PARAMETERS, unit.tolist(), strict=True))
     causes = [
-        {cause: count * prices[CAUSES[cause]] for cause, count in amounts(work, chip.vector_bytes, memories, chip.cores, mode).items()}
+        {
+            cause: count * prices[CAUSES[cause]]
+            for cause, count in amounts(work, chip.vector_bytes, memories, chip.cores, mode).items()
+        }
         for work in works
     ]
     total = sum(sum(times.values()) for times in causes)
-    layers = [_layer(work, times, total, costs, chip.cores > 1 and splits(work, mode)) for work, times in zip(works, causes, strict=True)]
+    layers = [
+        _layer(work, times, total, costs, chip.cores > 1 and splits(work, mode))
+        for work, times in zip(works, causes, strict=True)
+    ]
     shares = sum((_shares(times) for times in causes), np.zeros(len(PARAMETERS)))
     return Latency(
         chip,

@@ -78,7 +78,9 @@ class MemoryEstimate:
         """``fits`` or ``does not fit`` with figures, one sentence."""
         needs = (("internal RAM", self.internal), ("PSRAM", self.psram), ("flash", self.flash))
         if self.fits:
-            used = ", ".join(f"{size_text(need.needed)} of {size_text(need.available)} {name}" for name, need in needs if need.needed)
+            used = ", ".join(
+                f"{size_text(need.needed)} of {size_text(need.available)} {name}" for name, need in needs if need.needed
+            )
             return f"fits {self.module.name}: {used}"
         short = ", ".join(f"{size_text(need.missing)} of {name} too little" for name, need in needs if need.missing)
         return f"does not fit {self.module.name}: {short}"

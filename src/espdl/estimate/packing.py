@@ -39,7 +39,8 @@ class Split:
 def split(plan: MemoryPlan, steps: int, max_internal_size: int) -> Split:
     """What the planner does with the tensors of ``plan`` for another ``max_internal_size`` (spec 5.2 step C)."""
     infos = [
-        TensorInfo(tensor.name, tensor.begin, tensor.end, tensor.shape, tensor.dtype, tensor.exponent) for tensor in own_tensors(plan)
+        TensorInfo(tensor.name, tensor.begin, tensor.end, tensor.shape, tensor.dtype, tensor.exponent)
+        for tensor in own_tensors(plan)
     ]
     _, psram = simulate(infos, steps, max_internal_size)
     ends = [info.get_internal_offset() + round_up(info.get_size()) for info in infos if info.get_internal_state()]
@@ -68,7 +69,9 @@ def search(plan: MemoryPlan, steps: int, limit: int) -> InternalRam:
     together are tried, and where two neighbours differ the boundary between them is halved down to 16 bytes.
     """
     without = split(plan, steps, 0)
-    sizes = {round_up(tensor.size) for tensor in own_tensors(plan)} | set(live_bytes(plan, steps)) | {limit // ALIGNMENT * ALIGNMENT}
+    sizes = (
+        {round_up(tensor.size) for tensor in own_tensors(plan)} | set(live_bytes(plan, steps)) | {limit // ALIGNMENT * ALIGNMENT}
+    )
     tried = [split(plan, steps, size) for size in _thinned(sorted(size for size in sizes if ALIGNMENT < size <= limit))]
     found = [without, *tried]
     least = _boundary(plan, steps, found, lambda candidate: candidate.psram < without.psram)

@@ -11,6 +11,7 @@ from math import prod
 
 from espdl.dl import Model
 from espdl.dl.memory import MemoryPlan
+from espdl.dl.module import Module
 from espdl.dl.module.attention import Attention
 from espdl.dl.module.binary import Binary
 from espdl.dl.module.concat import Concat
@@ -28,7 +29,6 @@ from espdl.dl.module.reshape import View
 from espdl.dl.module.resize import Resize
 from espdl.dl.module.scatter_nd import ScatterND
 from espdl.dl.module.unary import Unary
-from espdl.dl.module import Module
 from espdl.dtypes import DType
 from espdl.errors import EspdlError
 from espdl.tensor import TensorBase
@@ -210,9 +210,7 @@ def _products(module: Module, inputs: Tensors, outputs: Tensors) -> tuple[Produc
 def _convolution(module: Conv, inputs: Tensors, outputs: Tensors) -> Product:
     dims, result = _shape(inputs[1]), _shape(outputs[0])
     depth, columns = (1, dims[-2]) if module.depthwise else (dims[-2], dims[-1])
-    return Product(
-        prod(result[:-1]), prod(dims[:-2]), depth, columns, module.depthwise, _itemsize(inputs[0]), _bytes(inputs[1])
-    )
+    return Product(prod(result[:-1]), prod(dims[:-2]), depth, columns, module.depthwise, _itemsize(inputs[0]), _bytes(inputs[1]))
 
 
 def _bytes(tensor: TensorBase | None) -> int:
