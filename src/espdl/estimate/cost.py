@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from espdl.dtypes import RuntimeMode
 from espdl.estimate.workload import Product, Work
 
-PARAMETERS = ("product", "depthwise", "block", "cache", "psram", "flash", "scalar", "vector", "copy", "window", "real", "node")
-"""Costs in cycles: per vector of products (twice), block, byte (three times), element, vector, element (three times), node."""
+PARAMETERS = ("product", "depthwise", "block", "cache", "psram", "flash", "scalar", "vector", "copy", "permute", "window", "real", "node")
+"""Costs in cycles: per vector of products (twice), block, byte (three times), element, vector, element (four times), node."""
 
 CAUSES: Mapping[str, str] = {
     "products": "product",
@@ -34,6 +34,7 @@ CAUSES: Mapping[str, str] = {
     "table or conversion": "scalar",
     "vector elements": "vector",
     "moving elements": "copy",
+    "changing the order of axes": "permute",
     "pooling windows": "window",
     "binary32": "real",
     "start of the node": "node",
@@ -94,6 +95,7 @@ def amounts(
     result["table or conversion"] += work.elements.scalar
     result["vector elements"] += work.elements.vector_bytes / vector
     result["moving elements"] += work.elements.copied
+    result["changing the order of axes"] += work.elements.permuted
     result["pooling windows"] += work.elements.windowed
     result["binary32"] += work.elements.real
     moved = work.read_bytes + work.written_bytes

@@ -75,8 +75,8 @@ def fit(amounts: Array, measured: Array, weights: Array, prior: Prior, spread: f
         if gain < CONVERGED * max(value, 1.0):
             break
     shares = amounts * np.exp(logs) / (amounts @ np.exp(logs))[:, None]
-    covariance: Array = np.linalg.inv((shares.T * weights) @ shares / spread**2 + precision)
-    return Fit(np.exp(logs), covariance)
+    inverse = np.linalg.inv((shares.T * weights) @ shares / spread**2 + precision)
+    return Fit(np.exp(logs), inverse.astype(np.float64))
 
 
 def leave_out(amounts: Array, measured: Array, weights: Array, groups: list[str], prior: Prior, spread: float) -> Array:

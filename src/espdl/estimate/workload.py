@@ -28,6 +28,7 @@ from espdl.dl.module.reduce import ReduceMax, ReduceMin
 from espdl.dl.module.reshape import View
 from espdl.dl.module.resize import Resize
 from espdl.dl.module.scatter_nd import ScatterND
+from espdl.dl.module.transpose import Transpose
 from espdl.dl.module.unary import Unary
 from espdl.dtypes import DType
 from espdl.errors import EspdlError
@@ -73,7 +74,7 @@ class Elements:
     Attributes:
         scalar: read, computed on integers and written one by one: tables, changes of type.
         vector_bytes: bytes of results that vector instructions make.
-        copied: moved only.
+        copied: moved only. permuted: moved to another order of axes, each with its own index.
         windowed: compared or added inside windows of pooling.
         real: computed in binary32.
     """
@@ -81,6 +82,7 @@ class Elements:
     scalar: float = 0
     vector_bytes: float = 0
     copied: float = 0
+    permuted: float = 0
     windowed: float = 0
     real: float = 0
 
@@ -302,6 +304,7 @@ _RULES: tuple[tuple[tuple[type, ...], Callable[[Module, Tensors, Tensors], Eleme
     ((Binary, Not), _vectors),
     ((Unary,), _unary),
     ((QuantizeLinear,), _conversion),
+    ((Transpose,), lambda module, inputs, outputs: Elements(permuted=_sizes(outputs))),
     ((Concat, Resize, ScatterND), lambda module, inputs, outputs: Elements(copied=_sizes(outputs))),
 )
 """The first that fits counts; operators of other classes copy where they are passive, and compute in binary32 where they are not."""
