@@ -52,13 +52,17 @@ def test_inspect_of_a_file_that_does_not_tell_its_chip(espdl: Command, conforman
 def test_profile(espdl: Command, digits: Path) -> None:
     result = espdl("profile", digits, "--target", "esp32s3")
     assert result.code == 0
-    for text in ("memory summary", "fbs_model", "module summary", "latency", "not on the chip"):
+    for text in ("memory summary", "fbs_model", "fits N16R8", "90 % interval", "bound by", "fitted to"):
         assert text in result.out
+    assert max(map(len, result.out.splitlines())) <= 100
+    here = espdl("profile", digits, "--here").out
+    assert "module summary" in here
+    assert "not on the chip" in here
 
 
 def test_profile_sorts(espdl: Command, digits: Path) -> None:
     result = espdl("profile", digits, "--sort")
-    microseconds = [int(number) for number in re.findall(r"(\d+)us\b", result.out)]
+    microseconds = [float(number) for number in re.findall(r"([\d.]+)us\b", result.out)][:-1]  # the total stands last
     assert microseconds == sorted(microseconds, reverse=True)
     assert len(microseconds) > 10
 
@@ -72,8 +76,13 @@ def test_profile_fills_internal_memory_first(espdl: Command, digits: Path) -> No
 
 def test_profile_json(espdl: Command, digits: Path) -> None:
     found = espdl("profile", digits, "--json").json
-    assert found["latency_is_of"] == "this PC"
+    assert found["latency_is_of"] == "esp32s3, estimated"
     assert {row["type"] for row in found["modules"]} > {"Conv", "Swish", "Add", "Gemm"}
+    assert all(row["low_us"] <= row["latency_us"] <= row["high_us"] for row in found["modules"])
+    assert sum(row["latency_us"] for row in found["modules"]) == pytest.approx(found["latency"]["latency_us"]["us"])
+    assert found["memory"]["fits"] is True
+    here = espdl("profile", digits, "--json", "--here").json["here"]["modules"]
+    assert [row["name"] for row in here][:-1] == [row["name"] for row in found["modules"]]
 
 
 def test_doctor(espdl: Command) -> None:

@@ -72,8 +72,10 @@ def command(
             "target_source": network.target_source,
             "memory_bytes": {use: asdict(size) for use, size in memory.usage.items()},
             "memory": memory.to_dict(),
-            "latency": None if latency is None else latency.to_dict(),
+            "latency": None if latency is None else latency.summary(),
             "latency_refusal": refusal or None,
+            "latency_is_of": f"{network.chip.name}, estimated",
+            "modules": [] if latency is None else [layer.to_dict() for layer in latency.layers],
         }
         print_json(found | (_here(network) if here else {}))
         return 0

@@ -20,7 +20,21 @@ from dataclasses import dataclass
 from espdl.dtypes import RuntimeMode
 from espdl.estimate.workload import Product, Work
 
-PARAMETERS = ("product", "depthwise", "block", "cache", "psram", "flash", "scalar", "vector", "copy", "permute", "window", "real", "node")
+PARAMETERS = (
+    "product",
+    "depthwise",
+    "block",
+    "cache",
+    "psram",
+    "flash",
+    "scalar",
+    "vector",
+    "copy",
+    "permute",
+    "window",
+    "real",
+    "node",
+)
 """Costs in cycles: per vector of products (twice), block, byte (three times), element, vector, element (four times), node."""
 
 CAUSES: Mapping[str, str] = {

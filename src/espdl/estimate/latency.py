@@ -69,6 +69,20 @@ class Layer:
     macs: float
     two_cores: bool
 
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "type": self.op_type,
+            "latency_us": self.time.us,
+            "low_us": self.time.low,
+            "high_us": self.time.high,
+            "share": self.share,
+            "bound_by": self.bound,
+            "causes_us": self.causes,
+            "macs": self.macs,
+            "two_cores": self.two_cores,
+        }
+
 
 @dataclass(frozen=True)
 class Latency:
@@ -113,6 +127,11 @@ class Latency:
         return dict(sorted(((cause, us) for cause, us in sums.items() if us), key=lambda item: -item[1]))
 
     def to_dict(self) -> dict[str, Any]:
+        """Everything, for JSON; times in microseconds."""
+        return self.summary() | {"layers": [layer.to_dict() for layer in self.layers]}
+
+    def summary(self) -> dict[str, Any]:
+        """The same without the layers."""
         return {
             "target": self.chip.name,
             "module": self.module.name,
@@ -126,7 +145,6 @@ class Latency:
             "total_us": asdict(self.total),
             "macs": self.macs,
             "by_cause_us": self.by_cause(),
-            "layers": [asdict(layer) for layer in self.layers],
         }
 
 
