@@ -2,6 +2,7 @@
 
     python benchmarks/latency/fit_latency.py            prints the table
     python benchmarks/latency/fit_latency.py --write    and writes src/espdl/estimate/costs.toml
+    python benchmarks/latency/fit_latency.py --markdown prints the table for the documentation
 
 Every published run is predicted three times: by the fit to all, by one that has not seen the runs of its model, and by one that has not
 seen its whole family of networks. The kept error bars come from the last.
@@ -153,11 +154,36 @@ def errors(rows: list[Row], attribute: str) -> tuple[float, float]:
     return float(np.median(found)), max(found)
 
 
+def markdown(results: dict[str, Result]) -> str:
+    """The published latencies and what is made of them, as the table of docs/memory-and-latency.md."""
+    rows = [row for result in results.values() for row in result.rows]
+    lines = [
+        "| chip | model | mode | published | estimated | error | unseen model | unseen family |",
+        "|---|---|---|--:|--:|--:|--:|--:|",
+    ]
+    for row in rows:
+        parts = [f"{100 * (value / row.published - 1):+.0f} %" for value in (row.fitted, row.without_model, row.without_family)]
+        figures = (f"{row.published:.1f} ms", f"{row.fitted:.1f} ms", *parts)
+        lines.append("| " + " | ".join((row.chip, row.model, row.mode, *figures)) + " |")
+    for name, kind in ((np.median, "median"), (np.max, "worst")):
+        summaries = [
+            f"{100 * name([abs(getattr(row, key) / row.published - 1) for row in rows]):.1f} %"
+            for key in ("fitted", "without_model", "without_family")
+        ]
+        lines.append(f"| all | **{kind}** | | | | " + " | ".join(summaries) + " |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--write", action="store_true", help=f"write {COSTS.name}")
+    parser.add_argument("--markdown", action="store_true", help="print the table of docs/memory-and-latency.md only")
+    given = parser.parse_args()
     results = fit_all()
-    if parser.parse_args().write:
+    if given.markdown:
+        print(markdown(results))
+        return
+    if given.write:
         COSTS.write_text(costs_text(results), encoding="utf-8")
     rows = [row for result in results.values() for row in result.rows]
     print(f"{'chip':8} {'model':34} {'mode':6} {'published':>10} {'fitted':>15} {'model unseen':>16} {'family unseen':>16}")
