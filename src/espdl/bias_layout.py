@@ -27,7 +27,7 @@ def pack_bias(bias: NDArray, bits: int, lanes: int, depthwise: bool) -> NDArray[
     if bits not in (20, 40):
         raise EspdlError(f"biases of {bits} bits are not packed", hint="accumulator lanes have 20 or 40 bits")
     values = np.asarray(bias, dtype=np.int64).reshape(-1)
-    packed = values.size if depthwise else values.size // lanes * lanes
+    packed = _packed_count(values.size, lanes, depthwise)
     per_group = _GROUP_BYTES * 8 // bits
     chunks = []
     for start in range(0, packed, per_group):
@@ -36,8 +36,17 @@ def pack_bias(bias: NDArray, bits: int, lanes: int, depthwise: bool) -> NDArray[
         chunk = np.packbits(low_bits.astype(np.uint8).reshape(-1), bitorder="little")
         chunks.append(_padded(chunk, round_up(chunk.size)))
     chunks.append(values[packed:].astype("<i8").view(np.uint8))
-    rest_bytes = 8 * (values.size - packed)
-    return _padded(np.concatenate(chunks), round_up(packed * bits // 5 + rest_bytes))
+    return _padded(np.concatenate(chunks), packed_bytes(values.size, bits, lanes, depthwise))
+
+
+def packed_bytes(count: int, bits: int, lanes: int, depthwise: bool) -> int:
+    """Bytes that the chip takes for ``count`` packed biases; see :func:`pack_bias` for the arguments."""
+    packed = _packed_count(count, lanes, depthwise)
+    return round_up(packed * bits // 5 + 8 * (count - packed))
+
+
+def _packed_count(count: int, lanes: int, depthwise: bool) -> int:
+    return count if depthwise else count // lanes * lanes
 
 
 def _padded(data: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:

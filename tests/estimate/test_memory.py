@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from espdl.chips import get_chip
 from espdl.dl import Model
 from espdl.dl.memory import MemoryPlan
 from espdl.dl.plan import PlannedTensor
@@ -87,11 +88,23 @@ def test_without_psram_everything_is_internal() -> None:
     model = Model(small_file("esp32s3", metadata=True), psram=False)
     memory = estimate_memory(model, "N4")
     assert memory.psram.needed == 0
-    assert memory.internal.needed == memory.arena + memory.usage["parameter_copy"].internal > 0
+    assert memory.repacked == 16 * 4 + 4 * 8 - 80  # 20 biases of 4 bytes: one block packed, four as int64
+    assert memory.internal.needed == memory.arena + memory.usage["parameter_copy"].internal + memory.repacked
     assert memory.internal_ram is None
     kept = estimate_memory(model, "N4", "no")
-    assert kept.internal.needed == memory.arena
+    assert kept.repacked == 16 * 4 + 4 * 8
+    assert kept.internal.needed == memory.arena + kept.repacked
+    assert estimate_memory(model, "N16R32", chip=get_chip("esp32p4")).repacked == 0
     assert not kept.usage["parameter_copy"].total
+
+
+def test_files_of_components_are_loaded_as_these_do(conformance: Path) -> None:
+    model = Model(conformance / "models/esp32s3/coco_detect_yolo11n_320_s8_v1.espdl", target="esp32s3")
+    little = estimate_memory(model, "N8R8", search_internal=False)
+    assert little.by_component
+    assert not little.param_copy
+    assert estimate_memory(model, "N16R16V", search_internal=False).param_copy
+    assert estimate_memory(model, "N8R8", "yes", search_internal=False).param_copy
 
 
 def test_usage_is_what_the_model_says() -> None:

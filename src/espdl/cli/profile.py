@@ -60,9 +60,12 @@ def command(
     if compare:
         return _compare(network, model, compare, param_copy, mode, sort=sort, json=json)
     memory = estimate_memory(network, get_module(network.chip, module), param_copy)
-    latency, refusal = None, ""
+    latency, otherwise, refusal = None, None, ""
     try:
         latency = estimate_latency(network, memory, RuntimeMode.parse(mode))
+        other = estimate_memory(network, memory.module, "no" if memory.param_copy else "yes", search_internal=False)
+        if param_copy == "auto" and other.fits:
+            otherwise = estimate_latency(network, other, RuntimeMode.parse(mode))
     except EspdlError as error:
         refusal = str(error)
     if json:
@@ -73,6 +76,7 @@ def command(
             "memory_bytes": {use: asdict(size) for use, size in memory.usage.items()},
             "memory": memory.to_dict(),
             "latency": None if latency is None else latency.summary(),
+            "latency_otherwise": None if otherwise is None else otherwise.summary(),
             "latency_refusal": refusal or None,
             "latency_is_of": f"{network.chip.name}, estimated",
             "modules": [] if latency is None else [layer.to_dict() for layer in latency.layers],
@@ -85,7 +89,7 @@ def command(
     if latency is None:
         print(refusal)
     else:
-        _print_latency(latency, sort=sort)
+        _print_latency(latency, otherwise, sort=sort)
     if here:
         network.run()  # the first run also loads pages and tables: its times would mislead
         print(f"\nLatency on this PC ({network.machine.kernels.name} kernels), not on the chip:\n")
@@ -133,11 +137,11 @@ def _print_memory(network: Model, memory: MemoryEstimate) -> None:
     print_facts(memory_facts(memory))
 
 
-def _print_latency(latency: Latency, *, sort: bool) -> None:
+def _print_latency(latency: Latency, otherwise: Latency | None, *, sort: bool) -> None:
     from espdl.cli.output import print_facts, print_table
     from espdl.estimate.text import LAYER_COLUMNS, latency_facts, layer_rows
 
-    print_facts(latency_facts(latency))
+    print_facts(latency_facts(latency, otherwise))
     print()
     print_table(LAYER_COLUMNS, layer_rows(latency, sort), right=("latency", "share"), dense=True)
 

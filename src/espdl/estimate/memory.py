@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import enum
+import re
 from dataclasses import asdict, dataclass, replace
+from pathlib import PurePath
 from typing import Any
 
+from espdl.bias_layout import packed_bytes
 from espdl.chips import Chip
 from espdl.dl import Model
+from espdl.dl.module.conv import Conv
+from espdl.dl.module.gemm import Gemm
 from espdl.dl.profile import MemInfo
+from espdl.dtypes import QuantType
 from espdl.estimate.modules import KB, MB, BoardModule, get_module
 from espdl.estimate.packing import InternalRam, live_bytes, search
 
@@ -18,9 +24,12 @@ PROGRAM = MB
 ROOM_FOR_COPY = 0.75
 """Share of the PSRAM that variables and copied parameters may take where nothing is said: pictures and the program need the rest."""
 
+LEFT_IN_FLASH = re.compile(r"coco_(detect|pose|seg)_"), 9 * MB
+"""Files whose component in ESP-DL leaves the parameters in flash, and below how much PSRAM it does (spec 7.9)."""
+
 
 class ParamCopy(enum.Enum):
-    """Whether the chip copies parameters to RAM: ``param_copy`` of ``Model``, or what suits the module."""
+    """Whether the chip copies parameters to RAM: ``param_copy`` of ``Model``, or what suits the file and the module."""
 
     AUTO = "auto"
     YES = "yes"
@@ -47,9 +56,10 @@ class MemoryEstimate:
     Attributes:
         module: see :class:`BoardModule`.
         usage: bytes by use and memory, as ``Model.get_memory_info`` gives them.
-        param_copy: whether parameters are copied to RAM.
+        param_copy: whether parameters are copied to RAM. by_component: whether they are not because ESP-DL's component says so.
         max_internal_size: as given to the planner.
         arena: bytes of both arenas. least_arena: what an optimal packing of the same tensors needs at least.
+        repacked: bytes of RAM that come on top at the first run, where the vector unit wants biases in another form (spec 2.5).
         internal, psram, flash: needs of the module's memories; what the runtime's own objects take is not known and not in them.
         internal_ram: what internal RAM would do; None for a module without PSRAM.
     """
@@ -57,9 +67,11 @@ class MemoryEstimate:
     module: BoardModule
     usage: dict[str, MemInfo]
     param_copy: bool
+    by_component: bool
     max_internal_size: int
     arena: int
     least_arena: int
+    repacked: int
     internal: Need
     psram: Need
     flash: Need
@@ -94,6 +106,7 @@ class MemoryEstimate:
             "max_internal_size": self.max_internal_size,
             "arena_bytes": self.arena,
             "least_arena_bytes": self.least_arena,
+            "repacked_bias_bytes": self.repacked,
             "needs_bytes": {name: asdict(getattr(self, name)) for name in ("internal", "psram", "flash")},
             "fits": self.fits,
             "verdict": self.verdict(),
@@ -120,7 +133,7 @@ def estimate_memory(
         model: built with the ``max_internal_size`` in question, and with ``psram=False`` for a module without.
         module: a module or its name; None for the usual one of the model's chip.
         param_copy: ``yes`` or ``no`` as given to ``Model`` on the chip; ``auto`` copies where parameters and variables take at most
-            three quarters of the PSRAM, which is what the components of ESP-DL come to on their boards.
+            three quarters of the PSRAM, and does what ESP-DL's component does with a file that has one (``coco_...``).
         search_internal: whether to look for useful sizes of internal RAM, which takes up to half a second.
         chip: another one than the model's, as if the network had been quantized for it.
     """
@@ -131,23 +144,43 @@ def estimate_memory(
     wanted = ParamCopy(param_copy)
     room = board.psram if board.psram else board.free_internal
     copied = wanted is ParamCopy.YES
+    left = False
     if wanted is ParamCopy.AUTO:
-        copied = parameters + (variable.psram if board.psram else variable.total) <= ROOM_FOR_COPY * room
+        files, least = LEFT_IN_FLASH
+        left = files.match(PurePath(model.fbs_model.source).name) is not None and board.psram < least
+        copied = not left and parameters + (variable.psram if board.psram else variable.total) <= ROOM_FOR_COPY * room
     usage = _placed(usage, parameters if copied else 0, in_psram=board.psram > 0)
-    total = usage["total"]
+    repacked = _repacked(model, chip or model.chip, copied)
+    total = usage["total"] + (MemInfo(psram=repacked) if board.psram else MemInfo(internal=repacked))
     steps = len(model.modules)
     return MemoryEstimate(
         module=board,
         usage=usage,
         param_copy=copied,
+        by_component=left,
         max_internal_size=model.memory.max_internal_size,
         arena=variable.total,
         least_arena=max(live_bytes(model.memory.plan, steps), default=0),
+        repacked=repacked,
         internal=Need(total.internal, board.free_internal),
         psram=Need(total.psram, board.psram),
         flash=Need(total.flash, board.flash - PROGRAM),
         internal_ram=search(model.memory.plan, steps, board.free_internal) if search_internal and board.psram else None,
     )
+
+
+def _repacked(model: Model, chip: Chip, copied: bool) -> int:
+    """Bytes of packed biases, less those of the copies that they take the place of."""
+    size = 0
+    for module in model.modules:
+        bias = module.parameters.get(2) if isinstance(module, (Conv, Gemm)) else None
+        bits = chip.macs(module.quant_type).bias_bits
+        if bias is None or bits is None or not isinstance(module, (Conv, Gemm)) or module.is_float:
+            continue
+        lanes = chip.lanes(1 if module.quant_type is QuantType.SYMM_8BIT else 2)
+        size += packed_bytes(bias.size, bits, lanes, isinstance(module, Conv) and module.depthwise)
+        size -= bias.get_aligned_bytes() if copied else 0
+    return max(size, 0)
 
 
 def _placed(usage: dict[str, MemInfo], copied: int, *, in_psram: bool) -> dict[str, MemInfo]:

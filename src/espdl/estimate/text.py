@@ -9,6 +9,9 @@ from espdl.estimate.memory import MemoryEstimate, size_text
 from espdl.estimate.packing import Split
 
 LAYER_COLUMNS = ("name", "type", "latency", "90 % interval", "share", "bound by")
+WORTH_TELLING = 1024
+"""Bytes of repacked biases below which nobody asks."""
+
 BOUND_SHARE = 0.05
 """Causes that take less of a model are not named in its summary."""
 
@@ -18,12 +21,22 @@ def memory_facts(memory: MemoryEstimate) -> list[tuple[str, str]]:
     rows = [
         ("verdict", memory.verdict()),
         ("arena", f"{size_text(memory.arena)}, of which {size_text(memory.least_arena)} live at once: {_above(memory)}"),
-        ("parameters", "copied to RAM at start" if memory.param_copy else "read from flash at every use"),
+        ("parameters", _parameters(memory)),
     ]
+    if memory.repacked >= WORTH_TELLING:
+        rows.append(("biases", f"{size_text(memory.repacked)} of RAM more from the first run on: repacked for the vector unit"))
     found = memory.internal_ram
     if found is not None and not memory.max_internal_size:
         rows.append(("internal RAM", _internal(memory, found.least, found.whole, found.best)))
     return rows
+
+
+def _parameters(memory: MemoryEstimate) -> str:
+    if memory.param_copy:
+        return "copied to RAM at start"
+    if memory.by_component:
+        return "read from flash at every use, as ESP-DL's own component for this file does with so little PSRAM"
+    return "read from flash at every use"
 
 
 def _above(memory: MemoryEstimate) -> str:
@@ -46,8 +59,8 @@ def _least(least: Split | None) -> str:
     return f"less than {least.max_internal_size} bytes do not help" if least else "less does not help"
 
 
-def latency_facts(latency: Latency) -> list[tuple[str, str]]:
-    """Name and value pairs about the time of a model."""
+def latency_facts(latency: Latency, otherwise: Latency | None = None) -> list[tuple[str, str]]:
+    """Name and value pairs about the time of a model, and what it would be with the parameters ``otherwise``."""
     causes = [
         f"{us / max(latency.model.us, 1e-12):.0%} {cause}"
         for cause, us in latency.by_cause().items()
@@ -57,6 +70,9 @@ def latency_facts(latency: Latency) -> list[tuple[str, str]]:
         ("latency", f"{latency.model.text()}, 90 % interval, {_mode(latency)}"),
         ("bound by", ", ".join(causes)),
     ]
+    if otherwise is not None:
+        option = "no" if otherwise.filters_in == "flash" else "yes"
+        rows.append(("otherwise", f"{otherwise.model.text()} with --param-copy {option}"))
     around = [
         f"{name} {time.text()}"
         for name, time in (("preprocess", latency.preprocess), ("postprocess", latency.postprocess))
