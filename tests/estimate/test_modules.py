@@ -28,7 +28,8 @@ def test_names_tell_sizes_and_speeds() -> None:
     octal, quad = get_module(chip, "ESP32-S3-WROOM-1-N16R8"), get_module(chip, "n8r2")
     assert (octal.name, octal.flash, octal.psram, octal.psram_mb_s) == ("N16R8", 16 * MB, 8 * MB, 160)
     assert (quad.name, quad.flash, quad.psram, quad.psram_mb_s) == ("N8R2", 8 * MB, 2 * MB, 40)
-    assert get_module(chip, "N32R16V").flash_mb_s == 4 * octal.flash_mb_s
+    assert get_module(chip, "ESP32-S3-WROOM-2-N32R16V").flash_mb_s == 4 * octal.flash_mb_s
+    assert get_module(chip, "N16R16VA").flash_mb_s == octal.flash_mb_s  # VA is its supply
     assert get_module(chip, "N4").psram == 0
     assert get_module(get_chip("esp32"), "N4R8").psram == 4 * MB  # more is not in the address space
 

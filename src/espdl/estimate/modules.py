@@ -14,7 +14,7 @@ from espdl.errors import EspdlError
 
 KB, MB = 1 << 10, 1 << 20
 
-_NAME = re.compile(r"(?:.*-)?N(\d+)(?:R(\d+))?(V?)A?", re.IGNORECASE)
+_NAME = re.compile(r"(?:.*-)?N(\d+)(?:R(\d+))?(V?A?)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class BoardModule:
     """A chip with its memories.
 
     Attributes:
-        name: N flash R PSRAM in MB, as module names end; V for octal flash.
+        name: N flash R PSRAM in MB, as module names end.
         flash, psram: bytes.
         internal: bytes of RAM on the chip. free_internal: about what a program without radio leaves of it.
         flash_mb_s, psram_mb_s: at most, in 10^6 bytes per second; 0 where there is none.
@@ -80,7 +80,7 @@ def get_module(chip: Chip, name: str | None = None) -> BoardModule:
         min(psram, facts.get("psram_limit", psram)) * MB,
         facts["internal_kb"] * KB,
         facts["free_kb"] * KB,
-        facts.get("octal_flash_mb_s", facts["flash_mb_s"]) if match[3] else facts["flash_mb_s"],
+        facts["octal_flash_mb_s"] if ending in facts.get("octal_flash", ()) else facts["flash_mb_s"],
         speeds.get(str(psram), speeds[""]) if psram else 0.0,
         facts["source"],
     )

@@ -119,7 +119,15 @@ def compared_rows(found: Sequence[tuple[MemoryEstimate, Latency]]) -> list[tuple
 
 
 def compared_layers(latencies: Sequence[Latency], sort: bool = False) -> Iterator[tuple[str, ...]]:
-    """One row a layer: name, type, and its time in each of ``latencies``; ``sort`` puts the slowest of the first one first."""
+    """One row a layer: name, type, and in each of ``latencies`` its time with the factor to both ends of the 90 % interval.
+
+    ``sort`` puts the slowest of the first one first.
+    """
     rows = list(zip(*(latency.layers for latency in latencies), strict=True))
     for layers in sorted(rows, key=lambda layers: -layers[0].time.us) if sort else rows:
-        yield (layers[0].name, layers[0].op_type, *(_times(layer)[0] for layer in layers))
+        yield (layers[0].name, layers[0].op_type, *(_with_factor(layer) for layer in layers))
+
+
+def _with_factor(layer: Layer) -> str:
+    text = _times(layer)[0]
+    return f"{text} ×/÷ {layer.time.high / layer.time.us:.1f}" if layer.time.us else text
