@@ -10,7 +10,7 @@ from espdl.chips import get_chip
 from espdl.dl import Model
 from espdl.dl.memory import MemoryPlan
 from espdl.dl.plan import PlannedTensor
-from espdl.dtypes import DType
+from espdl.dtypes import DType, ModelLocation
 from espdl.estimate.memory import ParamCopy, estimate_memory, size_text
 from espdl.estimate.packing import live_bytes, search, split
 from tests.models import small_file
@@ -105,6 +105,19 @@ def test_files_of_components_are_loaded_as_these_do(conformance: Path) -> None:
     assert not little.param_copy
     assert estimate_memory(model, "N16R16V", search_internal=False).param_copy
     assert estimate_memory(model, "N8R8", "yes", search_internal=False).param_copy
+
+
+def test_a_file_from_a_card_is_in_ram_already(tmp_path: Path) -> None:
+    path = tmp_path / "small.espdl"
+    path.write_bytes(small_file("esp32s3", metadata=True))
+    card = Model(path, ModelLocation.SDCARD)
+    for wanted in ParamCopy:
+        memory = estimate_memory(card, None, wanted)
+        assert memory.parameters_in == "psram"
+        assert not memory.param_copy
+        assert memory.usage == card.get_memory_info()
+    assert estimate_memory(Model(path), None, "no").parameters_in == "flash"
+    assert estimate_memory(Model(path, psram=False), "N4").parameters_in == "internal"
 
 
 def test_usage_is_what_the_model_says() -> None:

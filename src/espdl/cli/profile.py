@@ -64,7 +64,7 @@ def command(
     try:
         latency = estimate_latency(network, memory, RuntimeMode.parse(mode))
         other = estimate_memory(network, memory.module, "no" if memory.param_copy else "yes", search_internal=False)
-        if param_copy == "auto" and other.fits:
+        if param_copy == "auto" and other.fits and not other.file_in_ram:
             otherwise = estimate_latency(network, other, RuntimeMode.parse(mode))
     except EspdlError as error:
         refusal = str(error)

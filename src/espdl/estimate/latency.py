@@ -167,11 +167,10 @@ def estimate_latency(
     """
     chip = chip or model.chip
     memory = memory or estimate_memory(model, search_internal=False, chip=chip)
-    filters_in = "flash" if not memory.param_copy else "psram" if memory.module.psram else "internal"
     shapes = [tensor.shape for tensor in model.get_inputs().values()]
     pixels = prod(shapes[0][1:3]) if len(shapes) == 1 and len(shapes[0]) == 4 and shapes[0][3] in (1, 3) else 0
     outputs = sum(prod(tensor.shape) for tensor in model.get_outputs().values())
-    return estimate_work(workload(model), chip, memory.module, filters_in, mode, pixels=pixels, outputs=outputs)
+    return estimate_work(workload(model), chip, memory.module, memory.parameters_in, mode, pixels=pixels, outputs=outputs)
 
 
 def estimate_work(

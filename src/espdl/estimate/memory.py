@@ -56,7 +56,9 @@ class MemoryEstimate:
     Attributes:
         module: see :class:`BoardModule`.
         usage: bytes by use and memory, as ``Model.get_memory_info`` gives them.
-        param_copy: whether parameters are copied to RAM. by_component: whether they are not because ESP-DL's component says so.
+        param_copy: whether parameters are copied to RAM.
+        file_in_ram: whether the whole file is there already (decrypted, from a card, or moved by the firmware): nothing is copied then.
+        by_component: whether they are not copied because ESP-DL's component does not.
         max_internal_size: as given to the planner.
         arena: bytes of both arenas. least_arena: what an optimal packing of the same tensors needs at least.
         repacked: bytes of RAM that come on top at the first run, where the vector unit wants biases in another form (spec 2.5).
@@ -67,6 +69,7 @@ class MemoryEstimate:
     module: BoardModule
     usage: dict[str, MemInfo]
     param_copy: bool
+    file_in_ram: bool
     by_component: bool
     max_internal_size: int
     arena: int
@@ -80,6 +83,13 @@ class MemoryEstimate:
     @property
     def fits(self) -> bool:
         return not (self.internal.missing or self.psram.missing or self.flash.missing)
+
+    @property
+    def parameters_in(self) -> str:
+        """Where a running model reads its parameters: ``flash``, ``psram`` or ``internal``."""
+        if not (self.param_copy or self.file_in_ram):
+            return "flash"
+        return "psram" if self.module.psram else "internal"
 
     @property
     def above_optimum(self) -> float:
@@ -139,17 +149,18 @@ def estimate_memory(
     """
     board = module if isinstance(module, BoardModule) else get_module(chip or model.chip, module)
     usage = model.get_memory_info()
-    parameters = usage["parameter"].total if not usage["parameter_copy"].total else usage["parameter_copy"].total
     variable = usage["variable"]
-    wanted = ParamCopy(param_copy)
-    room = board.psram if board.psram else board.free_internal
-    copied = wanted is ParamCopy.YES
-    left = False
-    if wanted is ParamCopy.AUTO:
-        files, least = LEFT_IN_FLASH
-        left = files.match(PurePath(model.fbs_model.source).name) is not None and board.psram < least
-        copied = not left and parameters + (variable.psram if board.psram else variable.total) <= ROOM_FOR_COPY * room
-    usage = _placed(usage, parameters if copied else 0, in_psram=board.psram > 0)
+    parameters = usage["parameter_copy"].total or usage["parameter"].total
+    in_ram = not usage["fbs_model"].flash or usage["fbs_model"].total > usage["fbs_model"].flash
+    files, least = LEFT_IN_FLASH
+    by_component = ParamCopy(param_copy) is ParamCopy.AUTO and not in_ram and board.psram < least
+    by_component = by_component and files.match(PurePath(model.fbs_model.source).name) is not None
+    copied = ParamCopy(param_copy) is ParamCopy.YES and not in_ram
+    if ParamCopy(param_copy) is ParamCopy.AUTO and not in_ram and not by_component:
+        room, variables = (board.psram, variable.psram) if board.psram else (board.free_internal, variable.total)
+        copied = parameters + variables <= ROOM_FOR_COPY * room
+    if not in_ram:
+        usage = _placed(usage, parameters if copied else 0, in_psram=board.psram > 0)
     repacked = _repacked(model, chip or model.chip, copied)
     total = usage["total"] + (MemInfo(psram=repacked) if board.psram else MemInfo(internal=repacked))
     steps = len(model.modules)
@@ -157,7 +168,8 @@ def estimate_memory(
         module=board,
         usage=usage,
         param_copy=copied,
-        by_component=left,
+        file_in_ram=in_ram,
+        by_component=by_component,
         max_internal_size=model.memory.max_internal_size,
         arena=variable.total,
         least_arena=max(live_bytes(model.memory.plan, steps), default=0),

@@ -32,6 +32,8 @@ def memory_facts(memory: MemoryEstimate) -> list[tuple[str, str]]:
 
 
 def _parameters(memory: MemoryEstimate) -> str:
+    if memory.file_in_ram:
+        return "in RAM with the whole file"
     if memory.param_copy:
         return "copied to RAM at start"
     if memory.by_component:
