@@ -11,6 +11,8 @@ from tests.models import small_file
 
 pytest_plugins = ["pytester"]
 PLUGIN = "espdl.report.pytest_plugin"
+OPTIONS = ("-p", "no:espdl", "-p", PLUGIN, "-p", "no:cacheprovider")
+"""With the plugin once, whether espdl is installed or not."""
 
 
 def test_budgets_pass_and_fail(pytester: pytest.Pytester) -> None:
@@ -32,7 +34,7 @@ def test_budgets_pass_and_fail(pytester: pytest.Pytester) -> None:
                 espdl_budget("small.espdl", max_speed=1)
         """
     )
-    result = pytester.runpytest_inprocess("-p", PLUGIN, "-p", "no:cacheprovider")
+    result = pytester.runpytest_inprocess(*OPTIONS)
     result.assert_outcomes(passed=2, failed=1)
     result.stdout.fnmatch_lines(
         [
@@ -46,7 +48,7 @@ def test_budgets_pass_and_fail(pytester: pytest.Pytester) -> None:
 
 def test_a_run_without_budgets_says_nothing(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("def test_nothing(): pass")
-    result = pytester.runpytest_inprocess("-p", PLUGIN, "-p", "no:cacheprovider")
+    result = pytester.runpytest_inprocess(*OPTIONS)
     assert "espdl budgets" not in result.stdout.str()
 
 
