@@ -108,6 +108,25 @@ def test_published_rows_lie_in_the_intervals_of_what_is_kept() -> None:
     assert not outside
 
 
+def test_published_sums_lie_in_the_intervals() -> None:
+    """Preprocessing, model and postprocessing, of every published network that takes an ordinary picture."""
+    published, workloads = script("fit_latency").read("published.toml"), script("workloads").load()
+    before = []
+    for run in published["run"]:
+        name, chip = run["workload"], get_chip(run["chip"])
+        if name not in published["pixels"]:
+            continue
+        pixels, outputs = published["pixels"][name], published["outputs"].get(name, 0)
+        mode = RuntimeMode.parse(run["mode"])
+        latency = estimate_work(workloads[name], chip, get_module(chip), run["filters"], mode, pixels=pixels, outputs=outputs)
+        assert latency.preprocess is not None
+        before.append(latency.preprocess.low <= run["preprocess"] * 1000 <= latency.preprocess.high)
+        total = run["preprocess"] + run["latency"] + run["postprocess"]
+        assert latency.total.low <= total * 1000 <= latency.total.high
+    assert len(before) == 28
+    assert sum(before) >= 0.9 * len(before)  # of faces that are also turned upright it takes longer
+
+
 def test_times_in_words() -> None:
     assert Time(1_234_567, 900_000, 1_700_000).text() == "1235 ms (900 .. 1700)"
     assert Time(12_340, 9_000, 17_000).text() == "12.3 ms (9.00 .. 17.0)"
