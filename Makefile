@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # The set-up is repeated when the packaging, a C++ file or the list of Python files changes.
 STATE := $(shell (find src -name '*.py' | sort; cat pyproject.toml CMakeLists.txt csrc/*) | cksum | cut -d' ' -f1)
 
-.PHONY: set-up demo test test-slow fuzz sanitize lint format docs docs-operators bench bench-quantize clean
+.PHONY: set-up demo test test-slow fuzz sanitize lint format docs docs-operators fit-latency bench bench-quantize clean
 
 set-up: $(VENV)/.dev-$(STATE)
 
@@ -58,6 +58,10 @@ docs-operators: $(VENV)/.dev-$(STATE)
 	mkdir -p docs
 	$(BIN)/espdl ops --markdown > docs/operators.md.new
 	mv docs/operators.md.new docs/operators.md
+
+# The costs behind latency estimates, fitted again to the published latencies; a test fails where the kept ones are not current.
+fit-latency: $(VENV)/.dev-$(STATE)
+	$(BIN)/python benchmarks/latency/fit_latency.py --write
 
 bench: $(VENV)/.dev-$(STATE)
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python benchmarks/bench_kernels.py --json $(BENCH)/kernels.json
