@@ -19,8 +19,8 @@ class DenseStep : public Step {
             std::atomic<std::uint32_t>* differing)
       : plan_(std::move(plan)), geometry_(geometry), x_(x), out_(out), table_(table), differing_(differing) {
     positions_ = geometry.out_height * geometry.out_width;
-    stride_ = plan_->groups * 4;
-    nanoseconds_ = static_cast<double>(positions_) * plan_->groups * 4 * plan_->outputs / kMacsPerNanosecond * plan_->planes();
+    stride_ = plan_->input_bytes();
+    nanoseconds_ = static_cast<double>(positions_) * stride_ * plan_->outputs / kMacsPerNanosecond * plan_->planes();
     rows_ = std::max(kPanelBytes / stride_, kBlockRows);
     if (plan_->store == Store::sums && !plan_->is_wide()) rows_ = std::min(rows_, std::max(kSumBytes / (4 * plan_->outputs), std::size_t{1}));
     rows_ = std::min({rows_, std::size_t{480}, positions_});
@@ -143,7 +143,8 @@ class DenseStep : public Step {
                     out,
                     out_stride,
                     0,
-                    panel.channels};
+                    panel.channels,
+                    part.runs.data()};
     run_tiles(*plan_->isa, plan_->tiles(), panel.vectors, tile, count, size);
   }
 

@@ -14,11 +14,11 @@ int weight_part(int weight, bool split, int left_shift) {
   return left_shift > 0 ? high_part(weight) : low_part(weight);
 }
 
-// Last tap of each run in which no channel's sum can leave 32 bits, runs ending at whole groups; `part` gives a weight's part. Empty where
-// a single group can.
-template <typename Part>
-std::vector<std::size_t> safe_runs(const Filter& filter, std::size_t group_taps, Part part) {
-  const std::int64_t limit = 0x7fffffff / filter.largest_input();
+// Last tap of each run in which no channel's sum can leave 32 bits, even with `others` largest inputs more, runs ending at whole groups;
+// `part` gives a weight's part. Empty where a single group can.
+template <typename WeightPart>
+std::vector<std::size_t> safe_runs(const Filter& filter, std::size_t group_taps, WeightPart part, std::int64_t others = 0) {
+  const std::int64_t limit = 0x7fffffff / filter.largest_input() - others;
   const std::size_t taps = filter.taps(), outputs = filter.outputs;
   std::vector<std::size_t> ends;
   std::vector<std::int64_t> sums(outputs, 0), group(outputs, 0);
@@ -48,7 +48,8 @@ void pack_part(const Filter& filter, const Plan& plan, Part& part, bool split) {
   part.panels = channel_panels(isa, filter.outputs, planes);
   const std::size_t lanes = isa.lanes;
   const std::size_t all_lanes = part.panels.back().lane + static_cast<std::size_t>(part.panels.back().vectors) * lanes;
-  part.weights.assign(all_lanes * part.groups * 4, 0);
+  part.lane_bytes = part.groups * 4;
+  part.weights.assign(all_lanes * part.lane_bytes, 0);
   part.finish.resize(all_lanes);
   for (const ChannelPanel& panel : part.panels) {
     std::uint8_t* target = part.weights_of(panel);
@@ -86,6 +87,55 @@ void pack_part(const Filter& filter, const Plan& plan, Part& part, bool split) {
           part.finish.set(entry, filter, n, correction);
         }
       }
+    }
+  }
+}
+
+// The high byte of a 16-bit weight, of which little is left, and what the estimate of a sum with it can lack for the largest input.
+int high_byte(int weight) { return std::min((weight + 128) >> 8, 127); }
+int estimate_error(int weight) { return std::abs(weight - 256 * high_byte(weight)) + std::abs(high_byte(weight)); }
+
+// Last tap of each run of Store::wrapped. An input x is 256 * byte + 127.5 + e with |e| <= 127.5, a weight w is 256 * high + r, so that
+//   x * w = 65536 * byte * high + 256 * 127.5 * high + 256 * e * high + x * r.
+// The estimate has the first two terms, so it lacks at most 32768 * (|high| + |r|) a tap, beside three roundings to units of 65536 at most:
+// of what came before the run, downwards (less than 65536), and of the sum of the second terms (at most 32768). That is three largest inputs.
+std::vector<std::size_t> wrapped_runs(const Filter& filter) { return safe_runs(filter, 4, estimate_error, 3); }
+
+void pack_wrapped(const Filter& filter, const Plan& plan, Part& part) {
+  const MacIsa& isa = *plan.isa;
+  const std::size_t lanes = isa.lanes, outputs = filter.outputs;
+  part.panels = channel_panels(isa, outputs, 2);
+  const std::size_t all_lanes = part.panels.back().lane + static_cast<std::size_t>(part.panels.back().vectors) * lanes;
+  // half the lanes are those of channels, each with three groups of four bytes, and an int32 for each run
+  part.lane_bytes = 4 * (3 * part.groups + part.runs.size()) / 2;
+  part.weights.assign(all_lanes * part.lane_bytes, 0);
+  part.finish.resize(all_lanes);
+  for (const ChannelPanel& panel : part.panels) {
+    const std::size_t width = static_cast<std::size_t>(panel.vectors) / 2 * lanes;
+    for (std::size_t channel = 0; channel < panel.channels; ++channel) {
+      const std::size_t n = panel.first + channel;
+      std::uint8_t* vectors = part.weights_of(panel);
+      std::size_t group = 0;
+      for (const std::size_t end : part.runs) {
+        std::uint8_t* const start = vectors + 4 * channel;
+        std::int64_t sum = 0;
+        for (vectors += 4 * width; group < end; ++group, vectors += 3 * 4 * width) {
+          for (std::size_t i = 0; i < 4; ++i) {
+            const std::size_t tap = 4 * group + i;
+            if (tap >= plan.taps) break;
+            const std::int16_t weight = filter.weights[tap * outputs + n];
+            const int high = high_byte(weight);
+            sum += high;
+            std::memcpy(vectors + i / 2 * 4 * width + isa.place(false, channel, i % 2 * 2), &weight, 2);
+            vectors[2 * 4 * width + isa.place(true, channel, i)] = static_cast<std::uint8_t>(high);
+          }
+        }
+        // 127.5 / 256 of it, rounded, and without what bytes count too much
+        const auto offset = static_cast<std::int32_t>(((255 * sum + 256) >> 9) - isa.byte_zero * sum);
+        std::memcpy(start, &offset, 4);
+      }
+      const std::size_t entry = panel.lane + channel;
+      part.finish.set_wrapped(entry, entry + width, filter, n);
     }
   }
 }
@@ -133,11 +183,23 @@ std::shared_ptr<const Plan> make_plan(const Filter& filter, const MacIsa& isa) {
     plan->store = Store::sums;
     const bool may_split = plan->parts.size() > 1 && !filter.narrow_weights && !filter.narrow_outputs && plan->guard == nullptr;
     if (may_split && isa.word_tiles[static_cast<int>(Store::split)].of[2][1] != nullptr && filter.finishes_split()) {
-      plan->store = Store::split;
+      plan->store = isa.gather_wrapped != nullptr && !filter.narrow_inputs ? Store::wrapped : Store::split;
+      if (plan->store == Store::wrapped) {
+        plan->group_taps = 4;
+        plan->groups = divide_up(plan->taps, plan->group_taps);
+      }
       split = true;
       plan->parts.clear();
-      plan->parts.push_back({0, plan->groups, 0, {}, {}, {}});
+      Part part{};
+      part.groups = plan->groups;
+      plan->parts.push_back(std::move(part));
     }
+  }
+  if (plan->store == Store::wrapped) {
+    Part& part = plan->parts.front();
+    for (const std::size_t end : wrapped_runs(filter)) part.runs.push_back(divide_up(end, plan->group_taps));
+    pack_wrapped(filter, *plan, part);
+    return plan;
   }
   for (Part& part : plan->parts) pack_part(filter, *plan, part, split);
   if (plan->store != Store::sums) return plan;

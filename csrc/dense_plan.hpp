@@ -15,16 +15,18 @@ struct Part {
   std::size_t first_group, groups;
   int left_shift;
   std::vector<ChannelPanel> panels;
+  std::size_t lane_bytes;                    // of weights, for each lane of the panels
   Aligned<std::uint8_t> weights;
   FinishTable finish;
+  std::vector<std::size_t> runs;             // for Store::wrapped: after which group each ends
 
-  std::uint8_t* weights_of(const ChannelPanel& panel) { return weights.data() + panel.lane * groups * 4; }
-  const std::uint8_t* weights_of(const ChannelPanel& panel) const { return weights.data() + panel.lane * groups * 4; }
+  std::uint8_t* weights_of(const ChannelPanel& panel) { return weights.data() + panel.lane * lane_bytes; }
+  const std::uint8_t* weights_of(const ChannelPanel& panel) const { return weights.data() + panel.lane * lane_bytes; }
 };
 
 struct Plan {
   const MacIsa* isa;
-  bool bytes;                   // groups of four bytes, else of two words
+  bool bytes;                   // groups of four bytes, else of two words; for Store::wrapped of four words and their high bytes
   Store store;
   std::size_t group_taps, groups, taps, outputs;
   std::vector<Part> parts;
@@ -34,8 +36,10 @@ struct Plan {
 
   const Tiles& tiles() const { return (bytes ? isa->byte_tiles : isa->word_tiles)[static_cast<int>(store)]; }
   GatherFunction gather() const {
+    if (store == Store::wrapped) return isa->gather_wrapped;
     return bytes ? isa->gather_bytes : narrow_inputs ? isa->gather_widened : isa->gather_words;
   }
+  std::size_t input_bytes() const { return groups * (store == Store::wrapped ? kWrappedGroupBytes : 4); }  // of a position
   bool is_wide() const { return parts.size() > 1 || parts.front().left_shift > 0; }
   std::size_t planes() const { return store == Store::split ? 2 : parts.size(); }
 };

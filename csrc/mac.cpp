@@ -73,6 +73,13 @@ void FinishTable::set_split(std::size_t low_lane, std::size_t high_lane, const F
   low = filter.relu ? 0 : -32768;
 }
 
+void FinishTable::set_wrapped(std::size_t sum_lane, std::size_t estimate_lane, const Filter& filter, std::size_t output) {
+  set_split(sum_lane, estimate_lane, filter, output);
+  const std::int64_t start = filter.bias[output] + (std::int64_t{1} << (filter.shift[output] - 1));
+  offset[sum_lane] = static_cast<std::int32_t>(static_cast<std::uint32_t>(start));
+  offset[estimate_lane] = static_cast<std::int32_t>(start >> 16);
+}
+
 bool WideFinishTable::fits(const Filter& filter) {
   for (std::size_t n = 0; n < filter.outputs; ++n) {
     if (filter.shift[n] < 0 || filter.shift[n] > 60 || std::abs(static_cast<double>(filter.bias[n])) > 0x1p60) return false;

@@ -59,6 +59,8 @@ struct FinishTable {
   void set(std::size_t lane, const Filter& filter, std::size_t output, std::int64_t correction);
   // Of the lane that adds the low bytes up, and of that of the rest (Store::split).
   void set_split(std::size_t low_lane, std::size_t high_lane, const Filter& filter, std::size_t output);
+  // Of the lane that adds up what may wrap, and of that of its estimate (Store::wrapped).
+  void set_wrapped(std::size_t sum_lane, std::size_t estimate_lane, const Filter& filter, std::size_t output);
   Finish at(std::size_t lane) const { return {&offset[lane], &shift[lane], &mask[lane], low}; }
 };
 

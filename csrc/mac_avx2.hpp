@@ -18,6 +18,7 @@ struct Narrow : Dot {
   static constexpr bool has_many_registers = false;
 
   static I zero() { return _mm256_setzero_si256(); }
+  static I add(I a, I b) { return _mm256_add_epi32(a, b); }
   static I load(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
   static void store(I value, void* p) { _mm256_storeu_si256(static_cast<__m256i*>(p), value); }
   static I unpack8(I a, I b, bool high) { return high ? _mm256_unpackhi_epi8(a, b) : _mm256_unpacklo_epi8(a, b); }
@@ -48,6 +49,18 @@ struct Narrow : Dot {
     const I tie = _mm256_cmpeq_epi32(_mm256_or_si256(_mm256_and_si256(sum, load(mask)), byte), _mm256_setzero_si256());
     const I value = _mm256_andnot_si256(_mm256_srli_epi32(tie, 31), _mm256_srav_epi32(sum, load(shift)));
     return _mm256_max_epi32(value, _mm256_set1_epi32(low));
+  }
+
+  // What an estimate lacks of its sum is less than half of 2**32, so that it does not wrap.
+  static I lack(I sum, I estimate) { return _mm256_sub_epi32(sum, _mm256_slli_epi32(estimate, 16)); }
+  static void settle(I sum, I& estimate) { estimate = add(estimate, _mm256_srai_epi32(lack(sum, estimate), 16)); }
+  // Makes the two into what finish_split takes.
+  static void unwrap(I& sum, I& estimate) {
+    sum = lack(sum, estimate);
+    estimate = _mm256_slli_epi32(estimate, 8);
+  }
+  static void copy_with_high_bytes(const std::int16_t* source, std::int16_t* words, std::uint8_t* bytes, std::size_t size) {
+    copy_with_high_bytes_any<byte_zero>(source, words, bytes, size);
   }
 
   // Four sums of 64 bits, as 32. Shifting right arithmetically: negative values are shifted as their complement.

@@ -12,6 +12,7 @@ struct Wide {
   static constexpr bool has_many_registers = true;
 
   static I zero() { return _mm512_setzero_si512(); }
+  static I add(I a, I b) { return _mm512_add_epi32(a, b); }
   static I load(const void* p) { return _mm512_loadu_si512(p); }
   static void store(I value, void* p) { _mm512_storeu_si512(p, value); }
   static I unpack8(I a, I b, bool high) { return high ? _mm512_unpackhi_epi8(a, b) : _mm512_unpacklo_epi8(a, b); }
@@ -59,6 +60,24 @@ struct Wide {
     I value = _mm512_srav_epi32(sum, load(shift));
     value = _mm512_mask_and_epi32(value, _mm512_testn_epi32_mask(rest, rest), value, _mm512_set1_epi32(-2));
     return _mm512_max_epi32(value, _mm512_set1_epi32(low));
+  }
+
+  // What an estimate lacks of its sum is less than half of 2**32, so that it does not wrap.
+  static I lack(I sum, I estimate) { return _mm512_sub_epi32(sum, _mm512_slli_epi32(estimate, 16)); }
+  static void settle(I sum, I& estimate) { estimate = add(estimate, _mm512_srai_epi32(lack(sum, estimate), 16)); }
+  // Makes the two into what finish_split takes.
+  static void unwrap(I& sum, I& estimate) {
+    sum = lack(sum, estimate);
+    estimate = _mm512_slli_epi32(estimate, 8);
+  }
+  static void copy_with_high_bytes(const std::int16_t* source, std::int16_t* words, std::uint8_t* bytes, std::size_t size) {
+    for (std::size_t i = 0; i < size; i += 32) {
+      const __mmask32 kept = size - i >= 32 ? ~__mmask32{0} : (__mmask32{1} << (size - i)) - 1;
+      const I some = _mm512_maskz_loadu_epi16(kept, source + i);
+      _mm512_mask_storeu_epi16(words + i, kept, some);
+      const __m256i high = _mm512_cvtepi16_epi8(_mm512_srli_epi16(some, 8));
+      _mm256_mask_storeu_epi8(bytes + i, kept, _mm256_xor_si256(high, _mm256_set1_epi8(-128)));
+    }
   }
 
   static I finish_wide(__m512i ones, __m512i many, const WideFinish& f, std::size_t at) {

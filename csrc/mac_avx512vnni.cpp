@@ -20,6 +20,10 @@ constexpr MacIsa functions() {
   table.dots = &dots<V, true, 12>;
   table.byte_tiles[static_cast<int>(Store::int8)] = wide_tiles<V, true, Store::int8>();
   table.byte_tiles[static_cast<int>(Store::sums)] = wide_tiles<V, true, Store::sums>();
+  Tiles& wrapped = table.word_tiles[static_cast<int>(Store::wrapped)];
+  add_wrapped_tiles<V, V, 2, 1, 2, 4, 6, 8, 10, 12>(wrapped);
+  add_wrapped_tiles<V, V, 4, 1, 2, 3, 4, 5, 6>(wrapped);
+  table.gather_wrapped = &gather_wrapped<V>;
   table.depthwise_row = &depthwise_row<V>;
   return table;
 }

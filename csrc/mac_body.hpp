@@ -278,6 +278,7 @@ void depthwise_sums(const DepthwiseSums& d) {
 
 #include "guard_body.hpp"
 #include "lanes_body.hpp"
+#include "wrapped_body.hpp"
 
 inline void accumulate(const std::int32_t* sums, std::size_t size, int left_shift, bool is_first, std::int64_t* total) {
   if (is_first) {

@@ -16,17 +16,22 @@
 namespace espdl {
 
 // What becomes of the sums of a tile. For `split`, half the vectors of a panel are the low bytes of 16-bit weights, signed, and the other
-// half what is left of them, which counts 256: two sums become one int16.
-enum class Store { int8, int16, sums, split };
-inline constexpr int kStores = 4;
+// half what is left of them, which counts 256: two sums become one int16. For `wrapped`, half of them are sums of 16-bit weights that may
+// wrap, and the other half estimates that tell how often they did, which count 65536: those two become one int16 as well.
+enum class Store { int8, int16, sums, split, wrapped };
+inline constexpr int kStores = 5;
 
 // Groups of two low bytes whose sum, with less than a byte in front of it, cannot leave 32 bits.
 inline constexpr std::size_t kCarryGroups = 240;
 
+// Bytes of a group of Store::wrapped: four words and the high bytes of all four.
+inline constexpr std::size_t kWrappedGroupBytes = 12;
+
 // One entry per channel, in the order of the panel's lanes. A sum that holds its offset becomes (sum >> shift), its lowest bit cleared
 // where (sum & mask) == 0, at least `low`, saturated: offset holds half a step, so that the mask of half-even rounding finds the ties; a
 // mask of -1 finds only the sum 0, to which clearing a bit does nothing. For `split` the entries of the high vectors are those of the sum
-// without its low byte, which counts as part of the tie; the low vectors have an offset only.
+// without its low byte, which counts as part of the tie; the low vectors have an offset only. For `wrapped` those of the estimates are that
+// too, and the sums have an offset only.
 struct Finish {
   const std::int32_t* offset;
   const std::int32_t* shift;
@@ -44,6 +49,10 @@ struct Tile {
   std::size_t out_stride;        // elements from one position to the next
   std::size_t rows;              // positions to be stored, at most those of the tile
   std::size_t channels;          // channels to be stored, at most those of the panel
+  // Store::wrapped has groups of four words, and the inputs of a position are followed by the high bytes of them all, plus byte_zero.
+  // weights: of each run [nv / 2][lanes] int32 to be added to the estimates, then [groups][3][nv / 2][lanes] groups of four bytes: of the
+  // first two words, of the last two, and of the high bytes of all four.
+  const std::size_t* runs = nullptr;  // after which group each ends
 };
 using TileFunction = void (*)(const Tile&);
 
@@ -192,6 +201,7 @@ struct MacIsa {
   GatherFunction gather_bytes;   // int8 to bytes plus byte_zero
   GatherFunction gather_widened; // int8 to int16
   GatherFunction gather_words;   // int16
+  GatherFunction gather_wrapped; // int16, for Store::wrapped; null: without its tiles
   void (*depthwise_row)(const DepthwiseRow&);   // null: as words
   void (*depthwise_words[2][3])(const DepthwiseWords&);  // to int16 and to int8, by WordSums; null: by sums
   void (*depthwise_sums8)(const DepthwiseSums&);      // int8 inputs, int32 sums

@@ -11,6 +11,7 @@ struct NeonVector {
   static constexpr bool has_many_registers = true;
 
   static I zero() { return vdupq_n_s32(0); }
+  static I add(I a, I b) { return vaddq_s32(a, b); }
   static void store(I value, void* p) { vst1q_u8(static_cast<std::uint8_t*>(p), vreinterpretq_u8_s32(value)); }
   static I unpack8(I a, I b, bool high) {
     const uint8x16_t first = vreinterpretq_u8_s32(a), second = vreinterpretq_u8_s32(b);
@@ -46,6 +47,18 @@ struct NeonVector {
     const I no_tie = vreinterpretq_s32_u32(vtstq_s32(rest, rest));
     const I value = vshlq_s32(sum, vnegq_s32(vld1q_s32(shift)));
     return vmaxq_s32(vandq_s32(value, vorrq_s32(no_tie, vdupq_n_s32(-2))), vdupq_n_s32(low));
+  }
+
+  // What an estimate lacks of its sum is less than half of 2**32, so that it does not wrap.
+  static I lack(I sum, I estimate) { return vsubq_s32(sum, vshlq_n_s32(estimate, 16)); }
+  static void settle(I sum, I& estimate) { estimate = vsraq_n_s32(estimate, lack(sum, estimate), 16); }
+  // Makes the two into what finish_split takes.
+  static void unwrap(I& sum, I& estimate) {
+    sum = lack(sum, estimate);
+    estimate = vshlq_n_s32(estimate, 8);
+  }
+  static void copy_with_high_bytes(const std::int16_t* source, std::int16_t* words, std::uint8_t* bytes, std::size_t size) {
+    copy_with_high_bytes_any<byte_zero>(source, words, bytes, size);
   }
 
   // Panels keep the order of the channels.

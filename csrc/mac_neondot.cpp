@@ -39,7 +39,14 @@ struct DotBytes : NeonVector {
   }
 };
 
-constexpr MacIsa functions() { return neon_functions<DotBytes>(Isa::dotprod); }
+constexpr MacIsa functions() {
+  MacIsa table = neon_functions<DotBytes>(Isa::dotprod);
+  Tiles& wrapped = table.word_tiles[static_cast<int>(Store::wrapped)];
+  add_wrapped_tiles<NeonWords, DotBytes, 2, 1, 2, 4, 6, 8, 12>(wrapped);
+  add_wrapped_tiles<NeonWords, DotBytes, 4, 1, 2, 3, 4, 5, 6>(wrapped);
+  table.gather_wrapped = &gather_wrapped<NeonWords>;
+  return table;
+}
 
 }  // namespace
 

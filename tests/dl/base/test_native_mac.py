@@ -151,6 +151,32 @@ def test_words_whose_low_bytes_are_added_up_apart(isa: str, taps: int, shift: in
     assert_same(filter, Window(), x)
 
 
+@pytest.mark.parametrize("rounding", [Rounding.HALF_EVEN, Rounding.HALF_UP])
+@pytest.mark.parametrize(
+    ("taps", "levels"),
+    [
+        (1501, (127, -128, 128, -129, 255, 0)),
+        (490, (32767, 32640, 32639, -32640, -32641, -32768)),
+        (700, (0x3F7F, -0x3F80, 0x7F, 0x3F80, -0x80, 0x3FFF)),
+    ],
+)
+def test_words_whose_high_bytes_tell_least(isa: str, taps: int, levels: tuple[int, ...], rounding: Rounding) -> None:
+    """Weights farthest from multiples of 256 at the ends of the inputs, all of one sign or as the weights: what high bytes miss adds up."""
+    rng = np.random.default_rng(taps)
+    weights = np.empty((1, 1, taps, 40), np.int16)
+    for n in range(40):
+        weights[0, 0, :, n] = levels[n % 6] if n < 12 else rng.choice(levels, taps)
+    x = np.empty((1, 2, 21, taps), np.int16)
+    x[:, :, 0], x[:, :, 1], x[:, :, 2:] = -32768, 32767, rng.choice([-32768, 32767, -1, 255], (1, 2, 19, taps))
+    for n in range(12, 27):
+        signs = weights[0, 0, :, n] > 0 if n % 2 else (weights[0, 0, :, n] + 128) // 256 * 256 < weights[0, 0, :, n]
+        x[:, 0, n - 10] = np.where(signs, -32768, 32767)
+        x[:, 1, n - 10] = np.where(signs, 32767, -32768)
+    for shift in (18, 24):
+        filter = a_filter(weights, bias=rng.integers(-(2**32), 2**32, 40), input_dtype=INT16, output_dtype=INT16)
+        assert_same(replace(filter, shift=np.array([shift]), rounding=rounding), Window(), x)
+
+
 def test_a_step_with_a_table_equals_the_look_up_behind_it(isa: str) -> None:
     rng = np.random.default_rng(1)
     table = values(rng, (256,), INT8, "full")
