@@ -45,7 +45,7 @@ std::vector<std::size_t> safe_runs(const Filter& filter, std::size_t group_taps,
 void pack_part(const Filter& filter, const Plan& plan, Part& part, bool split) {
   const MacIsa& isa = *plan.isa;
   const int planes = plan.store == Store::split ? 2 : 1;
-  part.panels = channel_panels(isa, filter.outputs, planes);
+  part.panels = channel_panels(isa, filter.outputs, planes, isa.vectors);
   const std::size_t lanes = isa.lanes;
   const std::size_t all_lanes = part.panels.back().lane + static_cast<std::size_t>(part.panels.back().vectors) * lanes;
   part.lane_bytes = part.groups * 4;
@@ -104,7 +104,7 @@ std::vector<std::size_t> wrapped_runs(const Filter& filter) { return safe_runs(f
 void pack_wrapped(const Filter& filter, const Plan& plan, Part& part) {
   const MacIsa& isa = *plan.isa;
   const std::size_t lanes = isa.lanes, outputs = filter.outputs;
-  part.panels = channel_panels(isa, outputs, 2);
+  part.panels = channel_panels(isa, outputs, 2, kMaxVectors);
   const std::size_t all_lanes = part.panels.back().lane + static_cast<std::size_t>(part.panels.back().vectors) * lanes;
   // half the lanes are those of channels, each with three groups of four bytes, and an int32 for each run
   part.lane_bytes = 4 * (3 * part.groups + part.runs.size()) / 2;

@@ -43,7 +43,8 @@ struct Filter {
   double bound() const;
   // Whether the sums of each output, with bias and half a step, fit 32 bits, and its shift is one of 32-bit vectors.
   bool finishes_in_32_bits() const;
-  // Whether the same holds for what is left of the sums once the low bytes of weights, signed, are added up apart and carried (Store::split).
+  // Whether the same holds for the sums without their lowest byte, also where the low bytes of weights, signed, are added up apart and
+  // carried: what Store::split and Store::wrapped finish.
   bool finishes_split() const;
   std::size_t taps() const { return height * width * (depthwise ? 1 : channels); }
   std::int64_t largest_input() const { return narrow_inputs ? 128 : 32768; }

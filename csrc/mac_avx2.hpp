@@ -60,7 +60,13 @@ struct Narrow : Dot {
     estimate = _mm256_slli_epi32(estimate, 8);
   }
   static void copy_with_high_bytes(const std::int16_t* source, std::int16_t* words, std::uint8_t* bytes, std::size_t size) {
-    copy_with_high_bytes_any<byte_zero>(source, words, bytes, size);
+    copy_with_high_bytes_any<Narrow>(source, words, bytes, size);
+  }
+  static void copy_block_with_high_bytes(const std::int16_t* source, std::int16_t* words, std::uint8_t* bytes) {
+    const I some = load(source), high = _mm256_srai_epi16(some, 8);
+    const I pairs = _mm256_permute4x64_epi64(_mm256_packs_epi16(high, high), 0x08);
+    store(some, words);
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(bytes), _mm_xor_si128(_mm256_castsi256_si128(pairs), _mm_set1_epi8(-128)));
   }
 
   // Four sums of 64 bits, as 32. Shifting right arithmetically: negative values are shifted as their complement.

@@ -26,7 +26,10 @@ constexpr MacIsa functions() {
   table.dots = &dots<V, true, 8>;
   table.byte_tiles[static_cast<int>(Store::int8)] = narrow_tiles<V, true, Store::int8>();
   table.byte_tiles[static_cast<int>(Store::sums)] = narrow_tiles<V, true, Store::sums>();
-  add_wrapped_tiles<V, V, 2, 1, 2, 3, 4, 5, 6>(table.word_tiles[static_cast<int>(Store::wrapped)]);
+  Tiles& wrapped = table.word_tiles[static_cast<int>(Store::wrapped)];
+  add_wrapped_tiles<V, V, 2, 1, 2, 3, 4, 5, 6>(wrapped);
+  add_wrapped_tiles<V, V, 4, 1, 2, 3>(wrapped);
+  table.rows[4] = 3;
   table.gather_wrapped = &gather_wrapped<V>;
   table.depthwise_row = &depthwise_row<V>;
   return table;

@@ -189,7 +189,7 @@ struct DenseWalk {
 struct MacIsa {
   Isa isa;
   int lanes;                     // int32 of a vector
-  int vectors;                   // of the widest panel
+  int vectors;                   // of the widest panel; kMaxVectors for Store::wrapped, whose estimates read other inputs than its sums
   bool bytes;                    // whether int8 is multiplied as such; else it is widened first
   int byte_zero;                 // what is added to bytes before they are multiplied: 128 where that takes unsigned inputs, else 0
   bool bytes_apart, words_apart; // whether a vector holds the first halves of all its groups, then the second halves

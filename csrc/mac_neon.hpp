@@ -58,7 +58,13 @@ struct NeonVector {
     estimate = vshlq_n_s32(estimate, 8);
   }
   static void copy_with_high_bytes(const std::int16_t* source, std::int16_t* words, std::uint8_t* bytes, std::size_t size) {
-    copy_with_high_bytes_any<byte_zero>(source, words, bytes, size);
+    copy_with_high_bytes_any<NeonVector>(source, words, bytes, size);
+  }
+  static void copy_block_with_high_bytes(const std::int16_t* source, std::int16_t* words, std::uint8_t* bytes) {
+    const int16x8_t first = vld1q_s16(source), second = vld1q_s16(source + 8);
+    vst1q_s16(words, first);
+    vst1q_s16(words + 8, second);
+    vst1q_u8(bytes, vreinterpretq_u8_s8(vcombine_s8(vshrn_n_s16(first, 8), vshrn_n_s16(second, 8))));
   }
 
   // Panels keep the order of the channels.

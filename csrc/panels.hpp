@@ -17,9 +17,9 @@ struct ChannelPanel {
   std::size_t lane;             // its first lane, counted over all panels
 };
 
-// planes: of weights, each with vectors of its own beside those of the others.
-inline std::vector<ChannelPanel> channel_panels(const MacIsa& isa, std::size_t outputs, int planes = 1) {
-  const std::size_t lanes = isa.lanes, vectors = divide_up(outputs, lanes), count = divide_up(vectors, isa.vectors / planes);
+// planes: of weights, each with vectors of its own beside those of the others. widest: vectors of a panel at most.
+inline std::vector<ChannelPanel> channel_panels(const MacIsa& isa, std::size_t outputs, int planes, int widest) {
+  const std::size_t lanes = isa.lanes, vectors = divide_up(outputs, lanes), count = divide_up(vectors, widest / planes);
   std::vector<ChannelPanel> panels;
   for (std::size_t i = 0, first = 0; i < count; ++i) {
     const std::size_t next = vectors * (i + 1) / count, channel = first * lanes;

@@ -113,7 +113,7 @@ class ProductStep : public Step {
   }
 
   void lay_out() {
-    shape_.panels = channel_panels(isa_, product_.columns);
+    shape_.panels = channel_panels(isa_, product_.columns, 1, isa_.vectors);
     for (const ChannelPanel& panel : shape_.panels) {
       for (int v = 0; v < panel.vectors; ++v) {
         for (int lane = 0; lane < isa_.lanes; ++lane) {

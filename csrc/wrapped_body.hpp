@@ -91,13 +91,18 @@ constexpr void add_wrapped_tiles(Tiles& tiles) {
   ((tiles.of[nv][rows] = &wrapped_tile<V, B, rows, nv>), ...);
 }
 
-// Copies words and, apart from them, their high bytes plus `zero`. source and words may be the same.
-template <int zero>
+// Copies words and, apart from them, their high bytes plus byte_zero, for vector types that take 16 at a time. source and words may be the
+// same.
+template <class V>
 inline void copy_with_high_bytes_any(const std::int16_t* source, std::int16_t* words, std::uint8_t* bytes, std::size_t size) {
-  for (std::size_t i = 0; i < size; ++i) {
-    const std::int16_t word = source[i];
-    words[i] = word;
-    bytes[i] = static_cast<std::uint8_t>((word >> 8) + zero);
+  constexpr std::size_t kBlock = 16;
+  for (std::size_t i = 0; size < kBlock && i < size; ++i) {
+    words[i] = source[i];
+    bytes[i] = static_cast<std::uint8_t>((words[i] >> 8) + V::byte_zero);
+  }
+  for (std::size_t i = 0; size >= kBlock && i < size; i += kBlock) {
+    const std::size_t at = size - i < kBlock ? size - kBlock : i;  // the last block reaches back into the one before
+    V::copy_block_with_high_bytes(source + at, words + at, bytes + at);
   }
 }
 
