@@ -1,0 +1,45 @@
+"""``ESPDetPostProcessor`` (runtime spec 7.6)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from espdl.vision.detect.arithmetic import sigmoid32
+from espdl.vision.detect.candidates import Candidates, above
+from espdl.vision.detect.cells import distance_boxes
+from espdl.vision.detect.outputs import Output, require
+from espdl.vision.detect.placement import Placement, Stage, stages
+from espdl.vision.detect.postprocessor import DetectPostprocessor
+
+
+class ESPDetPostprocessor(DetectPostprocessor):
+    """``score0-2`` (classes) and ``box0-2`` (4 distances, in strides): strides 8, 16, 32, no bins.
+
+    Quirk: a score equal to the raw threshold passes; every other family asks for more. A crop's corner is not added.
+    """
+
+    kind = "espdet"
+    stages = stages(8, 16, 32)
+
+    @classmethod
+    def check(cls, outputs: Mapping[str, Output]) -> None:
+        for _ in cls._pairs(outputs):
+            pass
+
+    @classmethod
+    def _pairs(cls, outputs: Mapping[str, Output]) -> Iterator[tuple[Stage, Output, Output]]:
+        classes = 0
+        for index, stage in enumerate(cls.stages):
+            score = require(outputs, f"score{index}", channels=classes)
+            classes = score.channels
+            yield stage, score, require(outputs, f"box{index}", channels=4, like=score)
+
+    def candidates(self, outputs: Mapping[str, Output], placement: Placement) -> Candidates:
+        parts = []
+        for stage, score, box in self._pairs(outputs):
+            cells, classes = above(score, self.raw_threshold(score), or_equal=True)
+            values = sigmoid32(score.real(score.rows[cells, classes]))
+            parts.append(Candidates(classes.astype(np.int64), values, distance_boxes(box, cells, 1, stage, placement)))
+        return Candidates.joined(parts)

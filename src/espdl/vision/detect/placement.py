@@ -1,0 +1,66 @@
+"""Where the picture lies in the model's input, and the cells of a network's outputs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+ONE = np.float32(1)
+
+
+@dataclass(frozen=True)
+class Placement:
+    """How a picture came into the model's input (runtime spec 7.4).
+
+    Attributes:
+        inverse_x, inverse_y: pixels of the picture per pixel of the active area (the input less its borders), binary32.
+        left, top: of the border, in pixels of the input.
+        crop_x, crop_y: corner of the part of the picture that was taken.
+    """
+
+    inverse_x: np.float32 = ONE
+    inverse_y: np.float32 = ONE
+    left: int = 0
+    top: int = 0
+    crop_x: int = 0
+    crop_y: int = 0
+
+    @classmethod
+    def stretched(cls, source: tuple[int, int], target: tuple[int, int], crop: tuple[int, int] = (0, 0)) -> Placement:
+        """A picture (or part of one) of ``source`` width and height, stretched to ``target``."""
+        x, y = (np.float32(s) / np.float32(t) for s, t in zip(source, target, strict=True))
+        return cls(x, y, crop_x=crop[0], crop_y=crop[1])
+
+    @classmethod
+    def letterboxed(cls, source: tuple[int, int], target: tuple[int, int]) -> Placement:
+        """A picture of ``source`` width and height, brought into ``target`` with its proportions and borders (spec 7.4)."""
+        (sw, sh), (tw, th) = source, target
+        x, y = np.float32(tw) / np.float32(sw), np.float32(th) / np.float32(sh)
+        width, height = tw, th
+        if x < y:
+            height = int(x * np.float32(sh))
+        else:
+            width = int(y * np.float32(sw))
+        inverse_x, inverse_y = np.float32(sw) / np.float32(width), np.float32(sh) / np.float32(height)
+        return cls(inverse_x, inverse_y, (tw - width) // 2, (th - height) // 2)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """The cells of one pair of outputs: cell (x, y) stands at ``x * stride_x + offset_x``, ``y * stride_y + offset_y`` of the input.
+
+    Attributes:
+        anchors: height and width of each anchor, for networks that have them.
+    """
+
+    stride_y: int
+    stride_x: int
+    offset_y: int
+    offset_x: int
+    anchors: tuple[tuple[int, int], ...] = ()
+
+
+def stages(*strides: int) -> tuple[Stage, ...]:
+    """Stages of square cells whose points stand in their middle."""
+    return tuple(Stage(stride, stride, stride // 2, stride // 2) for stride in strides)
