@@ -22,6 +22,7 @@ class ESPDetPostprocessor(DetectPostprocessor):
 
     kind = "espdet"
     stages = stages(8, 16, 32)
+    scores = ("score0", "score1", "score2")
 
     @classmethod
     def check(cls, outputs: Mapping[str, Output]) -> None:

@@ -23,6 +23,7 @@ class MNPPostprocessor(DetectPostprocessor):
 
     kind = "mnp"
     stages = (Stage(1, 1, 0, 0, ((48, 48),)),)
+    scores = ("score",)
     keypoint_names = FACE_KEYPOINTS
 
     @classmethod

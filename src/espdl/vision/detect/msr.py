@@ -22,6 +22,7 @@ class MSRPostprocessor(DetectPostprocessor):
 
     kind = "msr"
     stages = (Stage(8, 8, 9, 9, ((16, 16), (32, 32))), Stage(16, 16, 9, 9, ((64, 64), (128, 128))))
+    scores = ("score0", "score1")
 
     @classmethod
     def check(cls, outputs: Mapping[str, Output]) -> None:

@@ -25,6 +25,7 @@ class PicoPostprocessor(DetectPostprocessor):
 
     kind = "pico"
     stages = stages(8, 16, 32)
+    scores = ("score0", "score1", "score2")
 
     @classmethod
     def check(cls, outputs: Mapping[str, Output]) -> None:

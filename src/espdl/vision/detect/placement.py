@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from espdl.vision.image import Geometry
+
 ONE = np.float32(1)
 
 
@@ -27,23 +29,16 @@ class Placement:
     crop_y: int = 0
 
     @classmethod
-    def stretched(cls, source: tuple[int, int], target: tuple[int, int], crop: tuple[int, int] = (0, 0)) -> Placement:
-        """A picture (or part of one) of ``source`` width and height, stretched to ``target``."""
-        x, y = (np.float32(s) / np.float32(t) for s, t in zip(source, target, strict=True))
-        return cls(x, y, crop_x=crop[0], crop_y=crop[1])
-
-    @classmethod
-    def letterboxed(cls, source: tuple[int, int], target: tuple[int, int]) -> Placement:
-        """A picture of ``source`` width and height, brought into ``target`` with its proportions and borders (spec 7.4)."""
-        (sw, sh), (tw, th) = source, target
-        x, y = np.float32(tw) / np.float32(sw), np.float32(th) / np.float32(sh)
-        width, height = tw, th
-        if x < y:
-            height = int(x * np.float32(sh))
-        else:
-            width = int(y * np.float32(sw))
-        inverse_x, inverse_y = np.float32(sw) / np.float32(width), np.float32(sh) / np.float32(height)
-        return cls(inverse_x, inverse_y, (tw - width) // 2, (th - height) // 2)
+    def of(cls, geometry: Geometry) -> Placement:
+        """The placement of what an ``ImagePreprocessor`` has preprocessed last."""
+        return cls(
+            np.float32(geometry.inv_scale_x),
+            np.float32(geometry.inv_scale_y),
+            geometry.border.left,
+            geometry.border.top,
+            geometry.crop.x1,
+            geometry.crop.y1,
+        )
 
 
 @dataclass(frozen=True)

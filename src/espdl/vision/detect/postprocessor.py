@@ -31,6 +31,8 @@ class DetectPostprocessor(ABC):
     Attributes:
         kind: name of the family.
         stages: where the cells of its outputs stand.
+        scores: for each stage, the output that has the scores of its cells.
+        keypoint_names: names of its key points.
 
     Raises:
         EspdlError: when a threshold is not in 0..1 or ``top_k`` is below 1.
@@ -38,6 +40,7 @@ class DetectPostprocessor(ABC):
 
     kind: ClassVar[str]
     stages: ClassVar[tuple[Stage, ...]]
+    scores: ClassVar[tuple[str, ...]]
     keypoint_names: ClassVar[tuple[str, ...]] = ()
 
     def __init__(
@@ -61,6 +64,19 @@ class DetectPostprocessor(ABC):
     @abstractmethod
     def check(cls, outputs: Mapping[str, Output]) -> None:
         """Raises :class:`EspdlError` naming the output that is missing or has another shape than the family's."""
+
+    @classmethod
+    def check_input(cls, outputs: Mapping[str, Output], height: int, width: int) -> None:
+        """Raises :class:`EspdlError` naming the output whose cells are not those of an input of ``height`` x ``width``."""
+        cls.check(outputs)
+        for stage, name in zip(cls.stages, cls.scores, strict=True):
+            cells = outputs[name]
+            expected = (height // stage.stride_y, width // stage.stride_x)
+            if not stage.anchors and (cells.height, cells.width) != expected:
+                raise EspdlError(
+                    f"output {name!r} has {cells.height} x {cells.width} cells",
+                    why=f"an input of {height} x {width} has {expected[0]} x {expected[1]} of {stage.stride_y} x {stage.stride_x} pixels",
+                )
 
     @abstractmethod
     def candidates(self, outputs: Mapping[str, Output], placement: Placement) -> Candidates:

@@ -25,6 +25,7 @@ class Yolo11Postprocessor(DetectPostprocessor):
 
     kind = "yolo11"
     stages = stages(8, 16, 32)
+    scores = ("score0", "score1", "score2")
 
     @classmethod
     def check(cls, outputs: Mapping[str, Output]) -> None:

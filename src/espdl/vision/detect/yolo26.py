@@ -28,6 +28,7 @@ class Yolo26Postprocessor(DetectPostprocessor):
 
     kind = "yolo26"
     stages = stages(8, 16, 32)
+    scores = ("one2one_p3_cls", "one2one_p4_cls", "one2one_p5_cls")
 
     def __init__(
         self,
