@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -12,7 +12,7 @@ from espdl.fbs.loader import Source as ModelSource
 from espdl.tensor import TensorBase
 from espdl.vision.detect.families import Family, family_named, guess_family
 from espdl.vision.detect.labels import COCO_LABELS
-from espdl.vision.detect.outputs import outputs_of
+from espdl.vision.detect.outputs import Output, outputs_of
 from espdl.vision.detect.placement import Placement
 from espdl.vision.detect.postprocessor import DetectPostprocessor
 from espdl.vision.detect.records import Detection
@@ -88,11 +88,12 @@ class Detector:
         """Fills the model's input with a picture, or the part [x1, y1, x2, y2) of it."""
         return self.preprocessor.preprocess(image, crop)
 
-    def postprocess(self) -> tuple[Detection, ...]:
-        """What the model's outputs say about the picture that was preprocessed last."""
+    def postprocess(self, outputs: Mapping[str, Output] | None = None) -> tuple[Detection, ...]:
+        """What the model's outputs, or those given, say about the picture that was preprocessed last."""
         geometry = self.preprocessor.geometry
         placement, size = Placement.of(geometry), (geometry.source_width, geometry.source_height)
-        found = self.postprocessor.postprocess(outputs_of(self.model.get_outputs()), placement, size)
+        given = outputs_of(self.model.get_outputs()) if outputs is None else outputs
+        found = self.postprocessor.postprocess(given, placement, size)
         if self.picture_coordinates and isinstance(self.postprocessor, Yolo26Postprocessor):
             found = into_picture(found, placement, size)
         return self.labelled(found)
