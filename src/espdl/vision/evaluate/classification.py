@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -20,6 +21,7 @@ from espdl.vision.image import Image, ImagePreprocessor, Resampling, read_image
 
 STEP = 32
 """Samples that are held at a time."""
+NEVER = sys.maxsize
 
 
 @dataclass(frozen=True)
@@ -113,10 +115,10 @@ def share(ranks: Sequence[int], best: int) -> float:
 
 
 def rank_of(scores: NDArray, right: NDArray[np.int64]) -> int:
-    """How many classes come before the first right one; the number of classes when none is right."""
+    """How many classes come before the first right one; ``NEVER`` when none is right."""
     chosen = right[right >= 0]
     if not chosen.size:
-        return scores.size
+        return NEVER
     order = np.argsort(-scores.astype(np.float64), kind="stable")
     return int(np.flatnonzero(np.isin(order, chosen))[0])
 
