@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from espdl.vision.evaluate import FloatNetwork
 from tests.cli.conftest import Command
 from tests.vision.squares import BLUE, GREEN, make, picture
 
@@ -90,16 +91,16 @@ def test_accuracy_of_a_detector(espdl: Command, model: Path, photos: Path, tmp_p
     assert "mAP50-95" in text and "100.00%" in text
 
 
-def test_accuracy_of_a_classifier(espdl: Command, digits: Path, network: Path, tmp_path: Path) -> None:
-    from espdl.demo.digits import load_digits
-
-    _, held = load_digits()
-    np.savez(tmp_path / "test.npz", x=held.images[:40], y=held.labels[:40])
+def test_accuracy_of_a_classifier(espdl: Command, digits: Path, network: Path, calibration: Path, tmp_path: Path) -> None:
+    images = np.load(calibration)
+    float_network = FloatNetwork(network)
+    answers = [int(float_network.run(image[np.newaxis])["logits"].argmax()) for image in images]
+    np.savez(tmp_path / "test.npz", x=images, y=np.array([*answers[:-1], (answers[-1] + 1) % 10]))
     arguments = ["evaluate", digits, "--task", "classify", "--data", tmp_path / "test.npz", "--float", network]
-    result = espdl(*arguments, "--json", "--limit", "20")
+    result = espdl(*arguments, "--json", "--limit", "3")
     assert result.code == 0
-    assert result.json["samples"] == 20
-    assert result.json["float_top1"] > 0.9
+    assert (result.json["samples"], result.json["float_top1"]) == (3, 1.0)
     text = espdl(*arguments).out
-    assert "top-1" in text and "difference" in text and "same answer" in text
+    assert "83.33%" in text, "5 of 6"
+    assert "top-5" in text and "difference" in text and "same answer" in text
     assert espdl(*arguments, "--results", tmp_path / "r.json").code == 2
