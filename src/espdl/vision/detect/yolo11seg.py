@@ -91,13 +91,15 @@ def box_mask(
     width, height = int(box[2] - box[0]), int(box[3] - box[1])
     if x2 <= x1 or y2 <= y1 or width <= 0 or height <= 0:
         return None
-    part = prototypes.real(prototypes.values[y1:y2, x1:x2])
-    if prototypes.values.dtype == np.int8:
-        total = part @ coefficients  # exact in any order: 32 products of 8 bits are less than 2**24 steps
+    part = prototypes.values[y1:y2, x1:x2]
+    if part.dtype == np.int8:
+        # exact in any order, for 32 products of 8 bits; the scale of the prototypes does not change the sign
+        total = part.astype(np.float32) @ coefficients
     else:
+        real = prototypes.real(part)
         total = np.zeros(part.shape[:2], np.float32)
         for channel in range(part.shape[2]):
-            total += coefficients[channel] * part[..., channel]
+            total += coefficients[channel] * real[..., channel]
     small = (total > 0).astype(np.uint8)
     rows = np.arange(height) * (y2 - y1) // height
     columns = np.arange(width) * (x2 - x1) // width
