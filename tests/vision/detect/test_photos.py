@@ -10,6 +10,7 @@ import pytest
 
 from espdl.rounding import Rounding
 from espdl.vision.detect import YOLO26, COCODetect, COCOPose, COCOSeg, HumanFaceDetect, PedestrianDetect, outputs_of
+from espdl.vision.detect.components import Component
 from espdl.vision.detect.families import FAMILIES, guess_family
 from espdl.vision.detect.placement import Placement
 from espdl.vision.image import Border, letterbox
@@ -76,6 +77,29 @@ def test_the_scores_that_a_chip_printed_for_pedestrians(conformance: Path) -> No
     records = found.postprocessor.postprocess(outputs_of(arrays, exponents), placed(meta, (640, 480)), (640, 480))
     logged = logs(conformance, "PedestrianDetect")
     assert [one.score for one in records] == pytest.approx([one["score"] for one in logged], abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "make"),
+    [
+        ("s3_pedestrian_detect_pico_s8_v1", PedestrianDetect),
+        ("p4_coco_detect_yolo11n_320_s8_v1", COCODetect),
+        ("s3_coco_pose_yolo11n_pose_s8_v2", COCOPose),
+        ("p4_yolo26n_512_s8_p4", YOLO26),
+    ],
+)
+def test_photos_resized_as_for_the_recorded_outputs(conformance: Path, name: str, make: type[Component]) -> None:
+    arrays, exponents, meta = recorded(conformance, name)
+    chip, _, model = name.partition("_")
+    target = {"s3": "esp32s3", "p4": "esp32p4"}[chip]
+    detector = make(
+        conformance / f"models/{target}/{model}.espdl", target=target, resampling="antialiased", arithmetic="reference"
+    )
+    found = detector.run(conformance / "vision" / Path(meta["prep"]["image"]).name)
+    size = (detector.preprocessor.geometry.source_width, detector.preprocessor.geometry.source_height)
+    outputs, place = outputs_of(arrays, exponents), placed(meta, size)
+    assert found == detector.labelled(detector.postprocessor.postprocess(outputs, place, size))
+    assert len(found) > 2
 
 
 def logs(conformance: Path, pipeline: str) -> list[dict]:

@@ -9,9 +9,9 @@ import pytest
 from PIL import Image as pillow
 
 from espdl.errors import EspdlError
-from espdl.vision.detect import COCO_IDS, Detector
+from espdl.vision.detect import COCO_IDS, Detection, Detector
 from espdl.vision.evaluate import CocoData, FloatNetwork, coco_metrics, evaluate_detector
-from espdl.vision.evaluate.detection import float_outputs
+from espdl.vision.evaluate.detection import entries, float_outputs
 from tests.vision.squares import BLUE, GREEN, picture
 
 SCENES = {
@@ -124,6 +124,13 @@ def test_files_that_are_none(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text("{")
     with pytest.raises(EspdlError, match="cannot be read"):
         CocoData(tmp_path)
+
+
+def test_things_without_a_mask_are_no_masks() -> None:
+    mask = np.ones((2, 2), np.uint8)
+    found = [Detection(0, 0.9, (0, 0, 2, 2)), Detection(1, 0.8, (0, 0, 2, 2), (), mask)]
+    assert [one["score"] for one in entries(found, 7, (1, 2), (4, 4), "segm")] == [0.8]
+    assert [one["score"] for one in entries(found, 7, (1, 2), (4, 4), "bbox")] == [0.9, 0.8]
 
 
 def test_outputs_of_the_float_network() -> None:

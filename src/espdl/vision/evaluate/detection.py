@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from espdl.errors import EspdlError
 from espdl.progress import track
-from espdl.vision.detect import Detector, Output, outputs_of
+from espdl.vision.detect import Detection, Detector, Output, Yolo26Postprocessor, outputs_of
 from espdl.vision.evaluate.coco import CocoData, coco_metrics
 from espdl.vision.evaluate.float_network import FloatNetwork, Pixels
 from espdl.vision.image import read_image
@@ -55,6 +55,8 @@ def evaluate_detector(
     Raises:
         EspdlError: for pictures that cannot be read, and outputs that do not fit.
     """
+    if isinstance(detector.postprocessor, Yolo26Postprocessor) and not detector.picture_coordinates:
+        raise EspdlError("the detector's boxes are not in the pictures", hint="make it with picture_coordinates=True")
     ids = data.category_ids(detector.classes)
     pixels = Pixels(detector.preprocessor)
     cells = {name: tensor.shape for name, tensor in detector.model.get_outputs().items()}
@@ -63,10 +65,10 @@ def evaluate_detector(
     for number, file in track(data.pictures, "evaluating", len(data.pictures)):
         picture = read_image(file)
         size = (picture.width, picture.height)
-        results += [found.to_coco(number, ids, size) for found in detector.run(picture)]
+        results += entries(detector.run(picture), number, ids, size, what)
         if network is not None:
             outputs = float_outputs(network.run_pixels(pixels.of(picture), pixels.mean, pixels.std), cells)
-            float_results += [found.to_coco(number, ids, size) for found in detector.postprocess(outputs)]
+            float_results += entries(detector.postprocess(outputs), number, ids, size, what)
     return DetectionAccuracy(
         len(data.pictures),
         what,
@@ -74,6 +76,13 @@ def evaluate_detector(
         coco_metrics(data.truth, float_results, what) if network is not None else None,
         tuple(results),
     )
+
+
+def entries(
+    found: Iterable[Detection], number: int, ids: Sequence[int], size: tuple[int, int], what: str
+) -> list[dict[str, Any]]:
+    """Records of one picture as entries of a result file; what has no mask does not count among masks."""
+    return [one.to_coco(number, ids, size) for one in found if what != "segm" or one.mask is not None]
 
 
 def float_outputs(arrays: Mapping[str, NDArray], shapes: Mapping[str, list[int]]) -> dict[str, Output]:
