@@ -11,7 +11,7 @@ from espdl.vision.detect.outputs import outputs_of
 from espdl.vision.detect.placement import Placement
 from espdl.vision.detect.yolo26 import into_picture
 from tests.vision.detect import oracle
-from tests.vision.detect.networks import POSTPROCESSORS, noisy, quiet
+from tests.vision.detect.networks import POSTPROCESSORS, noisy, quiet, shapes
 
 PLACE = Placement(np.float32(1.4285715), np.float32(1.0 / 3), 4, 7, 80, 58)
 ORACLE_PLACE = (PLACE.inverse_x, PLACE.inverse_y, PLACE.left, PLACE.top, PLACE.crop_x, PLACE.crop_y)
@@ -255,3 +255,31 @@ def test_an_output_that_cannot_be_decoded_is_named(array, message):
 def test_options_out_of_range(options, message):
     with pytest.raises(EspdlError, match=message):
         POSTPROCESSORS["yolo11"](**options)
+
+
+@pytest.mark.filterwarnings("error")
+def test_outputs_of_any_shape_type_and_scale_give_records_or_an_error():
+    random = np.random.Generator(np.random.PCG64(1))
+    records = refused = 0
+    for _ in range(300):
+        kind = KINDS[random.integers(len(KINDS))]
+        arrays = {}
+        for name, shape in shapes(kind, classes=int(random.integers(1, 4))).items():
+            odd = list(shape)
+            if random.random() < 0.05:
+                odd[random.integers(4)] = int(random.integers(6))
+            array = random.integers(-100, 100, odd)
+            if random.random() < 0.1:
+                wild = random.choice([1e-3, 1.0, 1e30, np.inf, np.nan])
+                arrays[name] = (array * wild if np.isfinite(wild) else np.full(odd, wild)).astype(np.float32)
+            else:
+                arrays[name] = array.astype(random.choice([np.int8, np.int16]))
+        exponents = {name: int(random.integers(-40, 40)) for name in arrays}
+        options = {"score_threshold": random.random(), "nms_threshold": random.random(), "top_k": int(random.integers(1, 9))}
+        try:
+            for record in found(kind, arrays, exponents, **options):
+                assert kind == "yolo26" or (0 <= record.box[0] < SIZE[0] and 0 <= record.box[3] < SIZE[1])
+            records += 1
+        except EspdlError:
+            refused += 1
+    assert records > 50 and refused > 50

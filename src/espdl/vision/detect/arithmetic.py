@@ -11,6 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float32]
 _INT32 = np.iinfo(np.int32)
+unbounded = np.errstate(over="ignore", invalid="ignore")
+"""For functions on outputs of any scale, in which infinities and what is not a number may come up: neither is worth a warning."""
 
 
 def exp32(values: Floats) -> Floats:
@@ -52,5 +54,5 @@ def distances(bins: Floats) -> Floats:
 
 
 def whole(values: ArrayLike) -> NDArray[np.int64]:
-    """``(int)``: towards zero, saturated to 32 bits."""
-    return np.clip(np.trunc(np.asarray(values)), _INT32.min, _INT32.max).astype(np.int64)
+    """``(int)``: towards zero, saturated to 32 bits; 0 for what is not a number."""
+    return np.nan_to_num(np.clip(np.trunc(np.asarray(values)), _INT32.min, _INT32.max)).astype(np.int64)

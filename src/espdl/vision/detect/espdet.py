@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from espdl.vision.detect.arithmetic import sigmoid32
+from espdl.vision.detect.arithmetic import sigmoid32, unbounded
 from espdl.vision.detect.candidates import Candidates, above
 from espdl.vision.detect.cells import distance_boxes
 from espdl.vision.detect.outputs import Output, require
@@ -37,6 +37,7 @@ class ESPDetPostprocessor(DetectPostprocessor):
             classes = score.channels
             yield stage, score, require(outputs, f"box{index}", channels=4, like=score)
 
+    @unbounded
     def candidates(self, outputs: Mapping[str, Output], placement: Placement) -> Candidates:
         parts = []
         for stage, score, box in self._pairs(outputs):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from espdl.vision.detect.arithmetic import exp32, whole
+from espdl.vision.detect.arithmetic import exp32, unbounded, whole
 from espdl.vision.detect.candidates import Candidates
 from espdl.vision.detect.labels import FACE_KEYPOINTS
 from espdl.vision.detect.outputs import Output, require
@@ -36,6 +36,7 @@ class MNPPostprocessor(DetectPostprocessor):
         box = require(outputs, "box", channels=4, like=score)
         return score, box, require(outputs, "landmark", channels=2 * len(FACE_KEYPOINTS), like=score)
 
+    @unbounded
     def candidates(self, outputs: Mapping[str, Output], placement: Placement) -> Candidates:
         score, box, landmark = self._all(outputs)
         logits = score.real(score.rows)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from espdl.vision.detect.arithmetic import sigmoid32, whole
+from espdl.vision.detect.arithmetic import sigmoid32, unbounded, whole
 from espdl.vision.detect.candidates import Candidates, above
 from espdl.vision.detect.cells import centres
 from espdl.vision.detect.outputs import Output, require
@@ -35,6 +35,7 @@ class MSRPostprocessor(DetectPostprocessor):
             score = require(outputs, f"score{index}", multiple=len(stage.anchors))
             yield stage, score, require(outputs, f"box{index}", channels=4 * score.channels, like=score)
 
+    @unbounded
     def candidates(self, outputs: Mapping[str, Output], placement: Placement) -> Candidates:
         parts = []
         for stage, score, box in self._pairs(outputs):

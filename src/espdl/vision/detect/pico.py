@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from espdl.vision.detect.arithmetic import unbounded
 from espdl.vision.detect.candidates import Candidates, above
 from espdl.vision.detect.cells import distance_boxes
 from espdl.vision.detect.outputs import Output, require
@@ -44,6 +45,7 @@ class PicoPostprocessor(DetectPostprocessor):
         threshold = np.float32(self.score_threshold)
         return score.raw(threshold * threshold, self.rounding)
 
+    @unbounded
     def candidates(self, outputs: Mapping[str, Output], placement: Placement) -> Candidates:
         unbordered = replace(placement, left=0, top=0)
         parts = []

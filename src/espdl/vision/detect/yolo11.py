@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from espdl.vision.detect.arithmetic import sigmoid32
+from espdl.vision.detect.arithmetic import sigmoid32, unbounded
 from espdl.vision.detect.candidates import Candidates, above
 from espdl.vision.detect.cells import distance_boxes
 from espdl.vision.detect.outputs import Output, require
@@ -40,6 +40,7 @@ class Yolo11Postprocessor(DetectPostprocessor):
             classes = score.channels
             yield index, stage, score, require(outputs, f"box{index}", channels=4 * BINS, like=score)
 
+    @unbounded
     def candidates(self, outputs: Mapping[str, Output], placement: Placement) -> Candidates:
         parts = []
         for index, stage, score, box in self._pairs(outputs):

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from espdl.vision.detect.arithmetic import whole
+from espdl.vision.detect.arithmetic import unbounded, whole
 from espdl.vision.detect.outputs import Output, require
 from espdl.vision.detect.placement import Placement, Stage
 from espdl.vision.detect.records import Detection
@@ -46,6 +46,7 @@ class Yolo11SegPostprocessor(Yolo11Postprocessor):
         coefficients = self._coefficients(outputs, index)
         return None, coefficients.real(coefficients.rows[cells])
 
+    @unbounded
     def postprocess(self, outputs: Mapping[str, Output], placement: Placement, size: tuple[int, int]) -> tuple[Detection, ...]:
         prototypes = self._prototypes(outputs)
         found = self.picked(self.candidates(outputs, placement)).clipped(*size)

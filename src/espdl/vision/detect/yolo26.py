@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from espdl.errors import EspdlError
 from espdl.rounding import Rounding, saturate
-from espdl.vision.detect.arithmetic import logit32, sigmoid32, whole
+from espdl.vision.detect.arithmetic import logit32, sigmoid32, unbounded, whole
 from espdl.vision.detect.candidates import Candidates, above
 from espdl.vision.detect.outputs import Output, require
 from espdl.vision.detect.placement import Placement, Stage, stages
@@ -65,6 +65,7 @@ class Yolo26Postprocessor(DetectPostprocessor):
         with np.errstate(over="ignore"):
             return saturate(np.floor(logit / np.float32(2.0**score.exponent)), score.values.dtype)
 
+    @unbounded
     def candidates(self, outputs: Mapping[str, Output], placement: Placement) -> Candidates:
         """As of every family; ``placement`` has no effect."""
         parts = []
