@@ -258,7 +258,8 @@ def as_samples(samples: ArrayLike) -> NDArray[np.float32]:
         return array.astype(np.float32) * INT16_SCALE
     if array.dtype.kind != "f" and array.size:
         raise EspdlError(
-            f"samples of type {array.dtype} have no known scale", hint="int16, or floats with full scale [-1, 1]; Wav.mono() gives them"
+            f"samples of type {array.dtype} have no known scale",
+            hint="int16, or floats with full scale [-1, 1]; Wav.mono() gives them",
         )
     with np.errstate(over="ignore"):
         array = array.astype(np.float32)

@@ -61,7 +61,9 @@ class SpeakerVerification:
         self.feature = Fbank(FEATURES)
         shapes = [list(tensor.shape) for tensor in self.model.get_inputs().values()]
         if len(shapes) != 1 or len(shapes[0]) != 3 or shapes[0][0] != 1 or shapes[0][2] != self.feature.dim:
-            raise EspdlError("this is no model of speakers", why=f"its inputs are {shapes}, not one [1, frames, {self.feature.dim}]")
+            raise EspdlError(
+                "this is no model of speakers", why=f"its inputs are {shapes}, not one [1, frames, {self.feature.dim}]"
+            )
         self.frames = int(shapes[0][1])
 
     def features(self, recording: Recording) -> NDArray[np.float32]:

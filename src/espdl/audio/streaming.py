@@ -19,7 +19,8 @@ class FeatureStream:
 
     def __init__(self, feature: SpeechFeature) -> None:
         self.feature = feature
-        self.reset()
+        self._waiting: NDArray[np.float32] = np.empty(0, np.float32)
+        self._skip = 0
 
     @property
     def pending(self) -> int:

@@ -77,16 +77,17 @@ def read_wav(source: str | Path | bytes | bytearray | memoryview) -> Wav:
     Raises:
         EspdlError: when it is not one, is cut short, or holds samples of a kind that is not read.
     """
-    if isinstance(source, (str, Path)):
-        try:
-            return _parse(open_mapped(source))
-        except EspdlError as error:
-            raise error if error.where else error.at(str(source)) from None
-    return _parse(memoryview(source))
+    if not isinstance(source, (str, Path)):
+        return _parse(memoryview(source))
+    content = open_mapped(source)
+    try:
+        return _parse(content)
+    except EspdlError as error:
+        raise error.at(str(source)) from None
 
 
 def _parse(content: memoryview) -> Wav:
-    if len(content) < 12 or content[:4] != b"RIFF" or content[8:12] != b"WAVE":
+    if len(content) < 12 or bytes(content[:4]) != b"RIFF" or bytes(content[8:12]) != b"WAVE":
         raise EspdlError("this is not a WAV file", why="it does not begin with RIFF ... WAVE")
     layout: _Layout | None = None
     position = 12
@@ -113,6 +114,7 @@ def _parse(content: memoryview) -> Wav:
 @dataclass(frozen=True)
 class _Layout:
     code: int
+    extensible: bool
     channels: int
     sample_rate: int
     bits: int
@@ -130,7 +132,7 @@ class _Layout:
         else:
             data = raw.view({1: "u1", 2: "<i2", 4: "<i4"}[width])
         samples = data.reshape(count, self.channels)
-        chip_reads = self.code == PCM and self.bits == 16 and self.channels == 1
+        chip_reads = self.code == PCM and not self.extensible and self.bits == 16 and self.channels == 1
         return Wav(samples, self.sample_rate, self.bits, chip_reads)
 
 
@@ -138,7 +140,8 @@ def _read_layout(body: memoryview) -> _Layout:
     if len(body) < 16:
         raise EspdlError("the format of the WAV file is cut short", why=f"{len(body)} bytes instead of 16")
     code, channels, sample_rate, _, _, bits = struct.unpack_from("<HHIIHH", body)
-    if code == EXTENSIBLE and len(body) >= 26:
+    extensible = code == EXTENSIBLE and len(body) >= 26
+    if extensible:
         (code,) = struct.unpack_from("<H", body, 24)
     if (code, bits) not in {(PCM, 8), (PCM, 16), (PCM, 24), (PCM, 32), (FLOAT, 32), (FLOAT, 64)}:
         raise EspdlError(
@@ -148,4 +151,4 @@ def _read_layout(body: memoryview) -> _Layout:
         )
     if not 0 < channels <= MAX_CHANNELS or not sample_rate:
         raise EspdlError("the format of the WAV file makes no sense", why=f"{channels} channels at {sample_rate} Hz")
-    return _Layout(code, channels, sample_rate, bits)
+    return _Layout(code, extensible, channels, sample_rate, bits)

@@ -44,3 +44,11 @@ def save_arrays(path: Path, arrays: Mapping[str, NDArray]) -> None:
             archive.writestr(zipfile.ZipInfo(f"{name}.npy"), member.getvalue())
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, buffer.getvalue())
+
+
+def save_array(path: Path, array: NDArray) -> None:
+    """Writes an ``.npy`` file, whole or not at all."""
+    buffer = io.BytesIO()
+    np.lib.format.write_array(buffer, np.asanyarray(array), allow_pickle=False)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, buffer.getvalue())
