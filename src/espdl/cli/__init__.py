@@ -47,6 +47,7 @@ VERBS = {
     "flash-image": "Write models as the image of a flash partition.",
     "project": "Write an ESP-IDF project that runs a model.",
     "skill": "Install the skill with which a coding agent adds operators.",
+    "ocr": "Read the text in pictures.",
     "recognize": "Enrol faces or persons in the chip's database, and ask it.",
     "features": "Compute speech features of a WAV file as the chip does.",
     "demo": "Quantize and run a trained network on real handwritten digits.",
