@@ -31,12 +31,15 @@ def test_a_label_is_read(models: list[Path], conformance: Path, tmp_path: Path, 
     drawn = tmp_path / "drawn.png"
     result = espdl("ocr", *models, picture, "--charset", dictionary, "--target", "esp32p4", "-o", drawn)
     assert result.code == 0 and "522 X32-6 901" in result.out and Image.open(drawn).size == (500, 90)
+    (tmp_path / "in").mkdir()
+    for name in ("a.png", "b.png"):
+        (tmp_path / "in" / name).write_bytes(picture.read_bytes())
     both = espdl(
-        "ocr", *models, picture, picture, "--charset", dictionary, "--target", "esp32p4", "-o", tmp_path / "all", "--json"
+        "ocr", *models, tmp_path / "in", "--charset", dictionary, "--target", "esp32p4", "-o", tmp_path / "all", "--json"
     )
     lines = [json.loads(line) for line in both.out.splitlines()]
     assert lines[0]["texts"][0]["text"] == "522 X32-6 901" and len(lines[0]["texts"][0]["box"]) == 4
-    assert Path(lines[1]["drawn"]) == tmp_path / "all" / "part.png"
+    assert Path(lines[1]["output"]) == tmp_path / "all" / "b.png" and Path(lines[1]["output"]).exists()
 
 
 def test_failures(models: list[Path], tmp_path: Path, dictionary: Path, espdl: Command) -> None:

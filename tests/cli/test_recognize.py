@@ -56,6 +56,17 @@ def test_enrol_query_list_delete(model: Path, conformance: Path, tmp_path: Path,
     assert espdl("recognize", "clear", database, "--json").json["records"] == 0
 
 
+def test_a_detector_finds_the_face(model: Path, conformance: Path, tmp_path: Path, espdl: Command) -> None:
+    stages = [conformance / f"models/esp32s3/human_face_detect_{name}_s8_v1.espdl" for name in ("msr", "mnp")]
+    options = ["--target", "esp32s3", "--model", model, "--detector", stages[0], "--second", stages[1], "--json"]
+    database, face = tmp_path / "faces.db", conformance / "vision/human_face.jpg"
+    assert espdl("recognize", "enrol", database, face, *options).json["ids"] == [1]
+    found = espdl("recognize", "query", database, face, *options)
+    assert found.code == 0 and found.json["results"][0]["matches"][0]["similarity"] > 0.99
+    assert "finds nothing" in espdl("recognize", "query", database, conformance / "vision/bus.jpg", *options).err
+    assert "give one of them" in espdl("recognize", "query", database, face, *options, "--box", "1,2,3,4").err
+
+
 def test_repairs_are_told(tmp_path: Path, espdl: Command) -> None:
     from espdl.vision.recognize import FeatureDatabase
 

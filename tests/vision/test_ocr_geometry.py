@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from espdl import EspdlError
 from espdl.vision.ocr.quads import convex_hull, grown, mean_inside, ordered, smallest_rectangle
-from espdl.vision.ocr.regions import region_ends
 from espdl.vision.ocr.sampling import bilinear, perspective, warped
+from espdl.vision.regions import region_ends
 
 POINTS = st.lists(st.tuples(st.integers(0, 12), st.integers(0, 12)), min_size=1, max_size=25)
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from espdl import EspdlError
-from espdl.vision.image import read_image
+from espdl.vision.detect import Detection, HumanFaceDetect
+from espdl.vision.image import Source, read_image
 from espdl.vision.recognize import (
     FACE_TEMPLATE,
     FeatureDatabase,
@@ -24,6 +24,16 @@ from espdl.vision.recognize import (
 
 FACE = [(117, 114), (120, 160), (132, 143), (157, 112), (151, 160)]
 """Landmarks that a chip printed for human_face.jpg."""
+
+
+class Found:
+    """A detector that always finds the same."""
+
+    def __init__(self, found: list[Detection]) -> None:
+        self.found = found
+
+    def run(self, image: Source) -> tuple[Detection, ...]:
+        return tuple(self.found)
 
 
 @pytest.fixture(scope="module")
@@ -87,8 +97,8 @@ def test_the_golden_run(feat: HumanFaceFeat, conformance: Path) -> None:
 def test_a_face_is_known_again(feat: HumanFaceFeat, conformance: Path, tmp_path: Path) -> None:
     image = read_image(conformance / "vision/human_face.jpg")
     database = FeatureDatabase(tmp_path / "faces.db", feat.feat_len)
-    found = [SimpleNamespace(box=(0, 0, 9, 9), keypoints=FACE[::-1]), SimpleNamespace(box=(100, 64, 193, 191), keypoints=FACE)]
-    recognizer = HumanFaceRecognizer(feat, database, lambda _: found)
+    found = [Detection(0, 1, (0, 0, 9, 9), tuple(FACE[::-1])), Detection(0, 0.9, (100, 64, 193, 191), tuple(FACE))]
+    recognizer = HumanFaceRecognizer(feat, database, Found(found))
     assert recognizer.enroll(image) == 1  # the largest
     moved = np.roll(image.data, (3, 5), axis=(0, 1))
     (seen,) = recognizer.recognize(moved, [(x + 5, y + 3) for x, y in FACE])
@@ -114,10 +124,21 @@ def test_persons_by_their_boxes(feat: HumanFaceFeat, conformance: Path, tmp_path
     """With another model of features; the one of persons is not at hand."""
     image = read_image(conformance / "vision/pedestrian.jpg")
     boxes = [(143, 189, 251, 462), (282, 195, 370, 461)]
-    persons = PersonReID(
-        feat, FeatureDatabase(tmp_path / "x.db", 512), lambda _: [SimpleNamespace(box=box, keypoints=()) for box in boxes]
-    )
+    persons = PersonReID(feat, FeatureDatabase(tmp_path / "x.db", 512), Found([Detection(0, 1, box) for box in boxes]))
     assert persons.enroll(image) == [1, 2]
     assert [seen.matches[0].id for seen in persons.recognize(image)] == [1, 2]
     (seen,) = persons.recognize(image, boxes[1])
     assert seen.to_dict()["box"] == list(boxes[1]) and seen.matches[0].similarity == pytest.approx(1, abs=1e-5)
+
+
+def test_with_the_detector_of_faces(feat: HumanFaceFeat, conformance: Path, tmp_path: Path) -> None:
+    folder = conformance / "models/esp32s3"
+    stages = [folder / f"human_face_detect_{name}_s8_v1.espdl" for name in ("msr", "mnp")]
+    detector = HumanFaceDetect(*stages, target="esp32s3")
+    recognizer = HumanFaceRecognizer(feat, FeatureDatabase(tmp_path / "x.db", 512), detector)
+    image = conformance / "vision/human_face.jpg"
+    assert recognizer.enroll(image) == 1
+    (seen,) = recognizer.recognize(image)
+    assert seen.matches[0].similarity == pytest.approx(1, abs=1e-4)
+    by_log = recognizer.feature(image, FACE)
+    assert recognizer.feature(image) @ by_log > 0.8  # two pixels beside the landmarks that a chip printed

@@ -45,9 +45,9 @@ def command(
 
     Example: espdl ocr det_s8.espdl rec_s8.espdl label.jpg --charset dict.txt -o boxes.png
     """
+    from espdl.cli.detections import drawn_files, save_picture
     from espdl.cli.pictures import each_picture, find_pictures
     from espdl.dl import Model
-    from espdl.errors import EspdlError
     from espdl.progress import stage
     from espdl.vision.image import annotate, read_image
     from espdl.vision.ocr import PPOCR, TextDetector, TextRecognizer, read_charset
@@ -61,20 +61,16 @@ def command(
 
     with stage("loading the models"):
         ocr = PPOCR(TextDetector(loaded(det)), recognizer(rec), None if wide is None else recognizer(wide), threshold=threshold)
-    files = find_pictures(images)
-    if output is not None and len(files) > 1:
-        if output.is_file():
-            raise EspdlError("several pictures are drawn into a folder", where=str(output), hint="name a folder with -o")
-        output.mkdir(parents=True, exist_ok=True)
+    places = {} if output is None else drawn_files(find_pictures(images), images, output)
 
     def work(file: Path) -> dict[str, Any]:
         picture = read_image(file, upright=upright)
         texts = ocr.run(picture)
         found: dict[str, Any] = {"texts": [text.to_dict() for text in texts]}
-        if output is not None:
-            place = output / f"{file.stem}.png" if output.is_dir() else output
-            _draw(place, annotate(picture, [text.mark() for text in texts]), keep=file)
-            found["drawn"] = str(place)
+        if file in places:
+            places[file].parent.mkdir(parents=True, exist_ok=True)
+            save_picture(places[file], annotate(picture, [text.mark() for text in texts]))
+            found["output"] = str(places[file])
         return found
 
     def tell(file: Path, found: dict[str, Any]) -> None:
@@ -83,16 +79,7 @@ def command(
             print(f"  {text['score']:.4f}  {text['text']}")
         if not found["texts"]:
             print("  no text")
+        if "output" in found:
+            print(f"  drawn in {found['output']}")
 
-    return each_picture(files, work, tell, json=json, text="reading")
-
-
-def _draw(path: Path, picture: Any, keep: Path) -> None:
-    import io
-
-    from espdl.fbs.files import require_writable, write_atomically
-
-    require_writable(path, keep=(keep,))
-    buffer = io.BytesIO()
-    picture.save(buffer, "JPEG" if path.suffix.lower() in (".jpg", ".jpeg") else "PNG")
-    write_atomically(path, buffer.getvalue())
+    return each_picture(images, work, tell, json=json, text="reading")

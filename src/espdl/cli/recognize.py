@@ -11,6 +11,7 @@ from cyclopts.types import PositiveInt
 from espdl.cli.options import FILE, Arithmetic, Backend, Json, ModelTarget
 
 if TYPE_CHECKING:
+    from espdl.vision.detect.detector import Finder
     from espdl.vision.recognize import FeatureDatabase, FeatureExtractor
 
 Picture = Annotated[Path, Parameter(validator=FILE)]
@@ -31,6 +32,10 @@ def command(
         ),
     ] = None,
     box: Annotated[str | None, Parameter(help="Of the person or face: x1,y1,x2,y2.")] = None,
+    detector: Annotated[
+        Path | None, Parameter(help="The .espdl file that finds the faces or persons; the largest is taken.", validator=FILE)
+    ] = None,
+    second: Annotated[Path | None, Parameter(help="Its second stage, which finds landmarks.", validator=FILE)] = None,
     id: Annotated[int | None, Parameter(help="Which feature to delete; see list.")] = None,
     threshold: Annotated[
         float | None, Parameter(help="Features count as alike above it; 0.5 for faces, 0.001 for persons.")
@@ -50,23 +55,26 @@ def command(
 
     Exit code 1 when a query finds nobody.
 
-    Example: espdl recognize enrol faces.db anna.jpg --model human_face_feat.espdl
+    Example: espdl recognize enrol faces.db anna.jpg --model feat.espdl --detector msr.espdl --second mnp.espdl
     """
     from espdl.cli.output import print_json
     from espdl.errors import EspdlError
+    from espdl.vision.detect import open_detector
     from espdl.vision.recognize import FeatureDatabase
 
     if action in ("enrol", "query"):
         if model is None or not images:
             raise EspdlError(f"{action} needs pictures and --model, which makes their features")
-        extractor = _extractor(model, kind, target=target, arithmetic=arithmetic, backend=backend)
+        options = {"target": target, "arithmetic": arithmetic, "backend": backend}
+        extractor = _extractor(model, kind, **options)
+        finder = None if detector is None else open_detector(detector, second=second, **options)
         if action == "query" and not database.is_file():
             raise EspdlError("there is no database", where=str(database), hint="espdl recognize enrol makes one")
         store = FeatureDatabase(database, extractor.feat_len)
         told: list[dict[str, Any]] = []
         limit = threshold if threshold is not None else 0.5 if kind == "face" else 0.001
         for image in images:
-            feature = _feature(extractor, image, landmarks, box)
+            feature = _feature(extractor, image, landmarks, box, finder)
             if action == "enrol":
                 told.append({"image": str(image), "id": store.enroll_feat(feature)})
             else:
@@ -99,15 +107,24 @@ def _extractor(model: Path, kind: str, **options: Any) -> FeatureExtractor:
     return HumanFaceFeat(model, **options) if kind == "face" else PersonFeat(model, **options)
 
 
-def _feature(extractor: FeatureExtractor, image: Path, landmarks: str | None, box: str | None) -> Any:
+def _feature(extractor: FeatureExtractor, image: Path, landmarks: str | None, box: str | None, finder: Finder | None) -> Any:
     from espdl.errors import EspdlError
     from espdl.vision.recognize import HumanFaceFeat
 
+    if sum(given is not None for given in (landmarks, box, finder)) > 1:
+        raise EspdlError("landmarks, a box and a detector say the same thing: give one of them")
+    face = extractor if isinstance(extractor, HumanFaceFeat) else None
     if landmarks is not None:
-        if not isinstance(extractor, HumanFaceFeat) or box is not None:
-            raise EspdlError("landmarks are for faces, and not together with a box")
-        return extractor.of_face(str(image), _numbers(landmarks))
-    return extractor.run(str(image), None if box is None else [int(number) for number in _numbers(box)])
+        if face is None:
+            raise EspdlError("landmarks are for faces")
+        return face.of_face(str(image), _numbers(landmarks))
+    if finder is None:
+        return extractor.run(str(image), None if box is None else [int(number) for number in _numbers(box)])
+    found = finder.run(str(image))
+    if not found:
+        raise EspdlError("the detector finds nothing in the picture", where=str(image))
+    largest = max(found, key=lambda one: one.area)
+    return extractor.run(str(image), largest.box) if face is None else face.of_face(str(image), largest.keypoints)
 
 
 def _numbers(text: str) -> list[float]:

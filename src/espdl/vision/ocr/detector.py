@@ -16,8 +16,8 @@ from espdl.rounding import Rounding, dequantize, quantize
 from espdl.vision.classify import IMAGENET_MEAN, IMAGENET_STD
 from espdl.vision.image import Image, ImagePreprocessor, PixelType, Source, read_image
 from espdl.vision.ocr.quads import Points, distance, grown, mean_inside, ordered, smallest_rectangle
-from espdl.vision.ocr.regions import region_ends
 from espdl.vision.ocr.sampling import bilinear
+from espdl.vision.regions import region_ends
 
 PIXEL_THRESHOLD, BOX_THRESHOLD, UNCLIP_RATIO = 0.2, 0.4, 1.4
 SHORTEST_SIDE, MOST_REGIONS, SAME_LINE = 3, 3000, 10

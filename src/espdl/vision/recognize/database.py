@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from espdl.errors import EspdlError
 from espdl.fbs.files import open_mapped, write_atomically
+from espdl.vision.sorting import best_first
 
 HEADER = struct.Struct("<HHH")
 MAX_RECORDS = 0xFFFF
@@ -141,9 +142,9 @@ class FeatureDatabase:
         values = self._checked(feature)
         rows = np.flatnonzero(self._ids)
         similarities = self._features[rows] @ values
-        order = np.argsort(-similarities, kind="stable")
-        best = [int(i) for i in order if similarities[i] > threshold][: max(top_k, 0)]
-        return [Match(int(self._ids[rows[i]]), i + 1, float(similarities[i])) for i in best]
+        above = np.flatnonzero(similarities > threshold)
+        best = above[best_first(similarities[above], max(top_k, 0))]
+        return [Match(int(self._ids[rows[i]]), int(i) + 1, float(similarities[i])) for i in best]
 
     def to_bytes(self) -> bytes:
         """The content of the file."""

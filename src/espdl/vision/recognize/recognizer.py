@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from espdl.errors import EspdlError
+from espdl.vision.detect import Detection
+from espdl.vision.detect.detector import Finder
 from espdl.vision.image import Source
 from espdl.vision.recognize.database import FeatureDatabase, Match
 from espdl.vision.recognize.feature import FeatureExtractor, HumanFaceFeat
@@ -17,20 +18,6 @@ from espdl.vision.recognize.feature import FeatureExtractor, HumanFaceFeat
 FACE_THRESHOLD = 0.5
 PERSON_THRESHOLD = 0.001
 Box = tuple[int, int, int, int]
-
-
-class Found(Protocol):
-    """What a detector says of one thing: its box, and its key points as (x, y)."""
-
-    @property
-    def box(self) -> Box: ...
-
-    @property
-    def keypoints(self) -> Sequence[tuple[int, int]]: ...
-
-
-Detector = Callable[[Any], Sequence[Found]]
-"""From a picture to what is in it."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +43,7 @@ class _Recognizer:
         self,
         extractor: FeatureExtractor,
         database: FeatureDatabase | None,
-        detector: Detector | None,
+        detector: Finder | None,
         threshold: float,
         top_k: int,
     ):
@@ -78,10 +65,10 @@ class _Recognizer:
             raise EspdlError("there is no database to enrol in or to ask")
         return self.database
 
-    def _detect(self, image: Source) -> list[Found]:
+    def _detect(self, image: Source) -> list[Detection]:
         if self.detector is None:
             raise EspdlError("nothing finds the faces in the picture", hint="give landmarks or a box, or a detector")
-        return list(self.detector(image))
+        return list(self.detector.run(image))
 
 
 class HumanFaceRecognizer(_Recognizer):
@@ -102,7 +89,7 @@ class HumanFaceRecognizer(_Recognizer):
         self,
         feat: HumanFaceFeat,
         database: FeatureDatabase | None = None,
-        detector: Detector | None = None,
+        detector: Finder | None = None,
         *,
         threshold: float = FACE_THRESHOLD,
         top_k: int = 1,
@@ -128,19 +115,14 @@ class HumanFaceRecognizer(_Recognizer):
             return [Recognition(None, self._query(self.feature(image, landmarks)))]
         faces = self._detect(image)
         if faces and not every:
-            faces = [max(faces, key=_area)]
+            faces = [max(faces, key=lambda face: face.area)]
         return [Recognition(face.box, self._query(self.feat.of_face(image, face.keypoints))) for face in faces]
 
-    def _largest(self, image: Source) -> Found:
+    def _largest(self, image: Source) -> Detection:
         faces = self._detect(image)
         if not faces:
             raise EspdlError("there is no face in the picture")
-        return max(faces, key=_area)
-
-
-def _area(found: Found) -> int:
-    x1, y1, x2, y2 = found.box
-    return (x2 - x1) * (y2 - y1)
+        return max(faces, key=lambda face: face.area)
 
 
 class PersonReID(_Recognizer):
@@ -155,7 +137,7 @@ class PersonReID(_Recognizer):
         self,
         feat: FeatureExtractor,
         database: FeatureDatabase | None = None,
-        detector: Detector | None = None,
+        detector: Finder | None = None,
         *,
         threshold: float = PERSON_THRESHOLD,
         top_k: int = 1,
