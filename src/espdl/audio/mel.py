@@ -21,8 +21,8 @@ class MelBank:
     Attributes:
         weights: float32 [filters, bins]; those of a filter outside its range are 0. Bin 0 is never used.
         start, length: int [filters], the range of bins of each filter; a filter narrower than a bin has length 0 and its energy is 0.
-        unterminated: filters whose upper edge rounds to above the last bin. ESP-DL stores a wrong range for them and reads wrong
-            coefficients for those that follow (runtime spec 8.4); here they end with the last bin.
+        unterminated: filters whose upper edge rounds to above the last bin, the last one if any. ESP-DL stores a wrong range for such
+            a filter (runtime spec 8.4); here it ends with the last bin.
     """
 
     weights: NDArray[np.float32]
@@ -59,8 +59,8 @@ class MelBank:
     def __post_init__(self) -> None:
         if self.unterminated:
             warnings.warn(
-                f"mel filter {self.unterminated[0]} reaches beyond the last bin of the spectrum: ESP-DL computes wrong values "
-                "from this filter on; lower high_freq by 1",
+                f"the upper edge of mel filter {self.unterminated[0]} rounds to above the last bin of the spectrum: where a chip rounds "
+                "so too, ESP-DL computes wrong values for it; lower high_freq by 1 in both places",
                 stacklevel=4,
             )
         order = np.argsort(-self.length, kind="stable")
