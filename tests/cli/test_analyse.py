@@ -24,21 +24,27 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def quantized(files: Path, espdl: Command) -> Path:
-    espdl("quantize", files / "net.onnx", "-o", files / "net.espdl", "--target", "esp32s3", "--calib", files / "data.npy")
+    (files / "plain.toml").write_text('preset = "esp_ppq"\n')
+    data, recipe = files / "data.npy", files / "plain.toml"
+    espdl(
+        *("quantize", files / "net.onnx", "-o", files / "net.espdl", "--target", "esp32s3", "--calib", data, "--setting", recipe)
+    )
     return files / "net.espdl"
 
 
 def test_tables_and_advice(files: Path, quantized: Path, espdl: Command) -> None:
-    result = espdl("analyse", files / "net.onnx", quantized, "--data", files / "data.npy")
+    recipe = files / "plain.toml"
+    result = espdl("analyse", files / "net.onnx", quantized, "--data", files / "data.npy", "--setting", recipe)
     assert result.code == 0
     assert max(map(len, result.out.splitlines())) <= 100
-    for part in ("Graphwise", "Layerwise", "Conv_c1:", "float range", "What to turn", "+", "ssd_equalization = true"):
+    for part in ("Graphwise", "Layerwise", "Conv_c1:", "float range", "What to turn", "+", "channel_balancing = true"):
         assert part in result.out
     assert "5 samples" in result.out and "esp32s3, 8 bits" in result.out
 
 
 def test_json_has_everything(files: Path, quantized: Path, espdl: Command) -> None:
-    found = espdl("analyse", files / "net.onnx", quantized, "--data", files / "data.npy", "--steps", "3", "--json").json
+    options = ("--data", files / "data.npy", "--steps", "3", "--setting", files / "plain.toml", "--json")
+    found = espdl("analyse", files / "net.onnx", quantized, *options).json
     assert found["samples"].startswith("3 samples")
     assert set(found["graphwise"]) == set(found["layerwise"]) == {"Conv_c0", "Conv_c1"}
     assert found["outputs"]["y"]["noise_to_signal"] > 0.01
@@ -55,6 +61,17 @@ def test_a_file_made_with_a_recipe_is_analysed_with_it(files: Path, espdl: Comma
     assert made.code == 0
     found = espdl("analyse", files / "net.onnx", out, "--data", data, "--setting", recipe, "--json")
     assert found.code == 0 and all(value < 0.5 for value in found.json["layerwise"].values())
+
+
+def test_a_balanced_file_is_analysed_by_what_lies_beside_it(files: Path, espdl: Command) -> None:
+    out, data = files / "default.espdl", files / "data.npy"
+    assert espdl("quantize", files / "net.onnx", "-o", out, "--target", "esp32p4", "--calib", data).code == 0
+    found = espdl("analyse", files / "net.onnx", out, "--data", data, "--steps", "2", "--json").json
+    assert all(value < 0.002 for value in (*found["graphwise"].values(), *found["layerwise"].values()))
+    assert all(row["noise_to_signal"] < 0.002 for row in found["statistics"])
+    out.with_suffix(".json").rename(files / "elsewhere.json")
+    lost = espdl("analyse", files / "net.onnx", out, "--data", data)
+    assert lost.code == 1 and "scaled" in lost.err and "default.json" in lost.err
 
 
 def test_nothing_to_turn_at_16_bits(files: Path, espdl: Command) -> None:

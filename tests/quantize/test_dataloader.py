@@ -10,7 +10,7 @@ import onnx_ir as ir
 import pytest
 
 from espdl.errors import EspdlError
-from espdl.quantize.dataloader import as_array, samples_of, spread
+from espdl.quantize.dataloader import as_array, samples_of
 from espdl.quantize.importer import load_network
 from tests.quantize.graphs import network, op
 
@@ -160,12 +160,3 @@ def test_no_steps_are_no_calibration() -> None:
 def test_numbers_of_other_types_stay_what_they_are() -> None:
     assert as_array(np.array([True, False])).dtype == np.bool_
     assert as_array(3.5).shape == ()
-
-
-def test_what_is_looked_at_first_lies_over_all_of_a_list() -> None:
-    data = list(range(100))
-    order = list(spread(data, None, 5))
-    assert order[:5] == [0, 25, 50, 74, 99] and sorted(order) == data
-    assert list(spread(data, 40, 5))[:5] == [0, 10, 20, 29, 39]
-    assert spread(data, 5, 5) is data and spread(data, 200, 5) is data
-    assert spread(iterator := iter(data), 10, 2) is iterator

@@ -94,7 +94,7 @@ def test_the_bytes_do_not_depend_on_the_hash_seed(onnx_file: Path, tmp_path: Pat
 
 @pytest.mark.parametrize("target", ["c", "esp32s3", "esp32p4"])
 def test_the_file_holds_the_network_for_the_chip(target: str) -> None:
-    result = quantized(target, setting=QuantizationSettingFactory.espdl_setting())
+    result = quantized(target, setting=QuantizationSettingFactory.esp_ppq_setting())
     record = read_model(read_container(result.data).payload(read_container(result.data).entries[0]))
     graph = record.graph
     assert record.metadata_props["target"] == target

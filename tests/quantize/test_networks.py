@@ -71,14 +71,14 @@ def quantized(networks: Path, name: str, export: str, target: str, **options: An
 def test_a_network_is_as_close_to_float_as_with_esp_ppq(
     conformance: Path, name: str, target: str, export: str, record_property: Callable[[str, object], None]
 ) -> None:
-    """With ESP-PPQ's settings on its test input, and with the accurate ones on that and all other inputs that there are.
+    """With ESP-PPQ's settings on its test input, and with the our own on that and all other inputs that there are.
 
     One input is a matter of luck: the sine network has a single number as input and as output.
     """
     networks = conformance / "networks"
     data, known = arrays(networks, name), reference_snr(networks)[name, target]
-    same = quantized(networks, name, export, target, setting=QuantizationSettingFactory.espdl_setting())
-    ours = quantized(networks, name, export, target, setting=QuantizationSettingFactory.accurate_setting())
+    same = quantized(networks, name, export, target, setting=QuantizationSettingFactory.esp_ppq_setting())
+    ours = quantized(networks, name, export, target, setting=QuantizationSettingFactory.espdl_setting())
     figures = []
     for result in (same, ours):
         assert result.model(arithmetic="reference").test()
@@ -91,8 +91,8 @@ def test_a_network_is_as_close_to_float_as_with_esp_ppq(
     texts = ["/".join(f"{value:.1f}" for value in values) for values in (known, *figures)]
     record_property(
         "figure",
-        f"{name:18} {target:8} {export:9} test input: ESP-PPQ {texts[0]} dB, its settings {texts[1]}, accurate ones {texts[3]}; "
-        f"all inputs: its settings {texts[2]}, accurate ones {texts[4]}",
+        f"{name:18} {target:8} {export:9} test input: ESP-PPQ {texts[0]} dB, its settings {texts[1]}, our own {texts[3]}; "
+        f"all inputs: its settings {texts[2]}, our own {texts[4]}",
     )
     assert all(got >= wanted - MARGIN for got, wanted in zip(figures[0], known, strict=True))
     assert all(got >= wanted - MARGIN for got, wanted in zip(figures[3], figures[1], strict=True))

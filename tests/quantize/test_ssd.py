@@ -20,7 +20,7 @@ from tests.quantize.unequal import samples, unequal
 
 
 def ssd(**options: float) -> QuantizationSetting:
-    setting = QuantizationSettingFactory.espdl_setting()
+    setting = QuantizationSettingFactory.esp_ppq_setting()
     setting.update({"ssd_equalization": True, "ssd_setting": options})
     return setting
 
@@ -41,7 +41,7 @@ def test_the_network_computes_the_same_with_less_noise(depthwise: bool, gemm: bo
     model, changed = equalized(source, ssd())
     assert changed
     assert len(model.graph.initializers) == len(source.graph.initializer)
-    plain = quantize(source, samples(6), target="esp32s3")
+    plain = quantize(source, samples(6), target="esp32s3", setting=QuantizationSettingFactory.esp_ppq_setting())
     better = quantize(source, samples(6), target="esp32s3", setting=ssd())
     assert better.snr(better.samples)["y"] > plain.snr(plain.samples)["y"] + 2
 

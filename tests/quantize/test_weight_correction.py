@@ -15,7 +15,7 @@ from espdl.quantize.importer import load_network
 from espdl.quantize.passes.tools import constant
 from espdl.quantize.pipeline import prepare
 from espdl.quantize.setting import QuantizationSettingFactory
-from espdl.quantize.weight_rounding import patches, round_together
+from espdl.quantize.weight_rounding import gathered, patch_places, round_together
 from tests.quantize.graphs import network, op, run, weights
 
 FORMS: list[tuple[dict[str, Any], tuple[int, ...]]] = [
@@ -55,7 +55,7 @@ def test_patches_are_what_outputs_are_computed_from(attributes: dict[str, Any], 
     source = one_layer(attributes, shape)
     node = next(iter(prepare(load_network(source), get_chip("c")).graph))
     (x,) = inputs(source, 1)
-    seen = patches(node, shape[2:], x, 16)
+    seen = gathered(x, *patch_places(node, shape[2:], x.shape[2:], 16))
     weight, bias = weights(*shape).reshape(shape[0], -1), weights(shape[0], seed=1)
     if attributes.get("group", 1) > 1:
         found = np.einsum("ck,ckp->cp", weight, seen) + bias[:, None]
@@ -97,7 +97,7 @@ def test_each_measure_brings_the_output_nearer(attributes: dict[str, Any], shape
     batch = inputs(source, 16)
     mean_errors, noise = [], []
     for bias, rounding in ((False, False), (True, False), (True, True)):
-        setting = QuantizationSettingFactory.espdl_setting()
+        setting = QuantizationSettingFactory.esp_ppq_setting()
         setting.quantize_parameter_setting.calib_algorithm = "minmax"
         setting.bias_correct, setting.weight_rounding = bias, rounding
         setting.weight_rounding_setting.inputs = 64

@@ -115,6 +115,6 @@ def _compared(
         raise EspdlError(f"device {device!r} is not supported", hint="running_device='cpu'")
     if dataloader is None:
         raise EspdlError("there are no samples to analyse with", hint="give the calibration data")
-    network = graph.graph.model
+    network = graph.graph.original
     samples = samples_of(dataloader, network, steps, collate_fn)
     return Compared(graph.data, network, samples, target=graph.graph.chip, stored=graph.lowered.stored)

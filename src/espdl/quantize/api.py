@@ -24,7 +24,7 @@ from espdl.quantize.analysis.graphwise import graphwise
 from espdl.quantize.analysis.layerwise import layerwise
 from espdl.quantize.calibration_data import open_calibration_data
 from espdl.quantize.check import check_network, require_supported
-from espdl.quantize.dataloader import Sample, samples_of, spread
+from espdl.quantize.dataloader import Sample, samples_of
 from espdl.quantize.export import ExportOptions, build_record, file_bytes, write_files
 from espdl.quantize.graph import QuantGraph
 from espdl.quantize.importer import load_network
@@ -127,7 +127,7 @@ class QuantizedModel:
             lines += [f"  {name}: {decibels:.1f} dB" for name, decibels in self.snr(self.samples).items()]
         lines += [f"  {measure}" for measure in self.measures]
         lines += [f"  note: {warning}" for warning in self.warnings]
-        compared = Compared(self.data, self.graph.model, self.samples, target=self.graph.chip, stored=self.lowered.stored)
+        compared = Compared(self.data, self.graph.original, self.samples, target=self.graph.chip, stored=self.lowered.stored)
         if self.samples and compared.layers:
             lines += ["", "Noise in every layer's result, from all layers so far:", bar_table(graphwise(compared, steps=None))]
             lines += ["", "Noise in the outputs when one layer alone is quantized:", bar_table(layerwise(compared, steps=None))]
@@ -186,8 +186,6 @@ def quantize(
     is_needed = calibration is not None or not all(place.is_float for place in places)
     if isinstance(calibration, (str, os.PathLike)):
         calibration = open_calibration_data(calibration, input_shapes_of(loaded), calib_steps or sys.maxsize)
-    if calibration is not None and setting.channel_balancing:
-        calibration = spread(calibration, calib_steps, setting.channel_balancing_setting.samples)
     samples = iter(samples_of(() if calibration is None else calibration, loaded, calib_steps, collate_fn) if is_needed else ())
     model = prepare(loaded, platform.chip, setting)
     if streaming is not None:

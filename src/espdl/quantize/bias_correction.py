@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from espdl.quantize.graph import QuantGraph, Role
 from espdl.quantize.parameters import parameter, to_integers, to_reals
 from espdl.quantize.passes.tools import attribute, input_of
+from espdl.quantize.scale import Scales
 
 
 class BiasCorrection:
@@ -21,12 +22,11 @@ class BiasCorrection:
     nothing on the chip. Memory is that of the layers' inputs, once.
 
     Args:
-        graph: with representations assigned.
+        graph: with representations assigned; the runs are of its network.
         layers: names of the nodes to correct; all where empty.
     """
 
     def __init__(self, graph: QuantGraph, layers: Collection[str] = ()) -> None:
-        self._graph = graph
         self._nodes = [node for node in layers_with_bias(graph) if not layers or node.name in layers]
         self._sums: dict[str, NDArray] = {}
         self._count = 0
@@ -47,17 +47,26 @@ class BiasCorrection:
             else:
                 known += array
 
-    def apply(self) -> int:
-        """Puts the corrected biases into ``graph.adjusted``; weights have their final exponents. Returns how many layers it changed."""
-        for node in self._nodes:
+    def apply(self, graph: QuantGraph, scales: Scales) -> int:
+        """Puts the corrected biases into ``graph.adjusted``. Returns how many layers it changed.
+
+        Args:
+            graph: of the same nodes, with the final exponents of weights.
+            scales: what became of tensors since the runs, by name.
+        """
+        nodes = {node.name: node for node in graph.nodes()}
+        for node in (nodes[node.name] for node in self._nodes):
             weight, bias = node.inputs[1], node.inputs[2]
-            info, values = self._graph.input_info(node, 1), parameter(self._graph, weight)
-            old = parameter(self._graph, bias)
+            info, values = graph.input_info(node, 1), parameter(graph, weight)
+            old = parameter(graph, bias)
             assert weight is not None and bias is not None and info is not None and values is not None and old is not None
-            error = to_reals(to_integers(values, info, self._graph.chip), info).astype(np.float64) - _original(weight)
-            mean = self._sums[node.inputs[0].name or ""].astype(np.float64) / self._count  # type: ignore[union-attr]  # as in names
+            error = to_reals(to_integers(values, info, graph.chip), info).astype(np.float64) - _original(weight)
+            name = node.inputs[0].name or ""  # type: ignore[union-attr]  # as in names
+            mean = self._sums[name].astype(np.float64) / self._count
+            if name in scales:
+                mean = scales[name].of(mean)
             shift = mean_response(node, error, mean)
-            self._graph.adjusted[bias.name or ""] = (old.astype(np.float64) - shift.reshape(old.shape)).astype(np.float32)
+            graph.adjusted[bias.name or ""] = (old.astype(np.float64) - shift.reshape(old.shape)).astype(np.float32)
         return len(self._nodes)
 
 

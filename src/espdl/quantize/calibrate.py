@@ -8,6 +8,7 @@ from functools import partial
 from typing import Protocol
 
 import numpy as np
+import onnx_ir as ir
 from numpy.typing import NDArray
 
 from espdl.errors import EspdlError
@@ -20,7 +21,9 @@ from espdl.quantize.graph import QuantGraph, QuantInfo, Role
 from espdl.quantize.observers import Observer, View, create_observer
 from espdl.quantize.parameters import to_integers, to_reals
 from espdl.quantize.passes.tools import constant, sole_consumer
+from espdl.quantize.scale import Scales
 from espdl.quantize.share import ACTIVATIONS
+from espdl.quantize.survey import Survey
 from espdl.quantize.tables import function, has_table
 from espdl.wording import at_node
 
@@ -50,33 +53,91 @@ def calibrate(graph: QuantGraph, samples: Iterable[Sample], total: int | None = 
         The number of samples seen.
 
     Raises:
-        EspdlError: for NaN or infinite values, naming the first node that puts them out; and when there are no samples.
+        EspdlError: as of :func:`run_network`.
     """
+    watching = _Watching(graph)
+    gates = gate_reaches(graph)
+    constants = None if listeners else quantized_weights(graph)
+    count = run_network(graph.model, samples, total, [watching, *gates, *listeners], constants)
+    watching.set_exponents()
+    set_gates(graph, gates)
+    return count
+
+
+def calibrate_from(graph: QuantGraph, survey: Survey, scales: Scales) -> None:
+    """Sets the exponents of every group of activations by what was seen of its tensors.
+
+    Args:
+        graph: with shared and aligned representations, and observers that a survey is enough for.
+        survey: of the tensors that :func:`watched` names.
+        scales: what became of tensors since they were seen.
+    """
+    moments = survey.moments()
     observers = _observers(graph)
-    gates = [GateReach(node, graph.gates[node.name or ""]) for node in graph.nodes() if node.name in graph.gates]
+    for name, watches in observers.items():
+        if name not in moments:
+            continue
+        known = moments[name]
+        parts = (survey.values(name), np.stack([known.low, known.high], axis=1))
+        some, ends = ((scales[name].of(part, axis=0) if name in scales else part).astype(np.float32) for part in parts)
+        for watch in watches:
+            watch.part.observe_some(some, ends, known.seen)
+    _set_exponents(watch for watches in observers.values() for watch in watches)
+
+
+def watched(graph: QuantGraph) -> list[str]:
+    """Names of the activations whose values decide about exponents."""
     initializers = graph.model.graph.initializers
-    watched = [name for name in observers if name not in initializers]
-    further = [name for listener in (*gates, *listeners) for name in listener.names]
-    session = FloatRun(graph.model, list(dict.fromkeys([*watched, *further])), None if listeners else quantized_weights(graph))
+    return [name for name in _observers(graph) if name not in initializers]
+
+
+def gate_reaches(graph: QuantGraph) -> list[GateReach]:
+    """What looks at the gates of each recurrent node."""
+    return [GateReach(node) for node in graph.nodes() if node.name in graph.gates]
+
+
+def set_gates(graph: QuantGraph, reaches: Iterable[GateReach]) -> None:
+    """Sets the exponents of gates by how far they were seen to reach."""
+    for reach in reaches:
+        reach.set_exponent(graph.gates[reach.node])
+
+
+def run_network(
+    model: ir.Model,
+    samples: Iterable[Sample],
+    total: int | None,
+    listeners: Sequence[Listener],
+    constants: Mapping[str, NDArray] | None = None,
+) -> int:
+    """Runs the float network on calibration data.
+
+    Args:
+        model: the network.
+        samples: one array of the network's shape per input, by name.
+        total: their number, for the progress bar.
+        listeners: see each run.
+        constants: to be used instead of the network's own, by initializer name.
+
+    Returns:
+        The number of samples seen.
+
+    Raises:
+        EspdlError: when there are none, and when a sample, or what the network makes of it, is not finite.
+    """
+    session = FloatRun(model, list(dict.fromkeys(name for listener in listeners for name in listener.names)), constants)
     count = 0
     for sample in track(samples, "Calibrating", total):
         for name, array in sample.items():
             if array.dtype.kind == "f" and not _is_finite(array):
                 raise EspdlError(f"calibration sample {count} holds NaN or infinite values", where=f"input {name!r}")
         tensors = session.run(sample)
-        for name, array in tensors.items():
-            if not _is_finite(array):
-                raise _not_finite(graph, sample, count)
-            for watch in observers.get(name, ()):
-                watch.part.observe(array)
-        for listener in (*gates, *listeners):
+        if not all(map(_is_finite, tensors.values())):
+            raise _not_finite(model, sample, count)
+        for listener in listeners:
             listener.observe(tensors)
         count += 1
     if not count:
         raise EspdlError("the calibration data are empty")
-    _set_exponents(watch for watches in observers.values() for watch in watches)
-    for reach in gates:
-        reach.set_exponent()
     return count
 
 
@@ -136,6 +197,23 @@ class _Watch:
     part: Observer
 
 
+class _Watching:
+    """Shows every observer of a graph the tensors that it decides about."""
+
+    def __init__(self, graph: QuantGraph) -> None:
+        self._observers = _observers(graph)
+        initializers = graph.model.graph.initializers
+        self.names = [name for name in self._observers if name not in initializers]
+
+    def observe(self, tensors: Mapping[str, NDArray]) -> None:
+        for name in self.names:
+            for watch in self._observers[name]:
+                watch.part.observe(tensors[name])
+
+    def set_exponents(self) -> None:
+        _set_exponents(watch for watches in self._observers.values() for watch in watches)
+
+
 class _Views:
     """How much errors of each tensor matter, to observers that ask."""
 
@@ -160,8 +238,8 @@ def _is_finite(array: NDArray) -> bool:
     return array.size == 0 or bool(np.isfinite(array.max()) and np.isfinite(array.min()))
 
 
-def _not_finite(graph: QuantGraph, sample: Sample, count: int) -> EspdlError:
-    node = first_bad_node(graph.model, sample)
+def _not_finite(model: ir.Model, sample: Sample, count: int) -> EspdlError:
+    node = first_bad_node(model, sample)
     where = at_node(node.name, node.op_type) if node is not None else ""
     return EspdlError(
         f"the float network puts out NaN or infinite values for calibration sample {count}",

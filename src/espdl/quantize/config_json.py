@@ -7,6 +7,7 @@ import zlib
 from typing import Any
 
 from espdl.quantize.graph import Link, QuantGraph, QuantInfo, Role
+from espdl.quantize.scale import METADATA_KEY, scales_entry
 
 _POLICIES = ("PER_TENSOR", "PER_CHANNEL", "LINEAR", "FLOATING", "SYMMETRICAL", "ASYMMETRICAL", "POWER_OF_2", "DYNAMIC")
 
@@ -15,7 +16,8 @@ def config_json(graph: QuantGraph) -> str:
     """The configuration as JSON: for the same graph the same text, hashes included.
 
     ``configs`` holds, per operator and tensor, widths, policy and state, and the hashes of the tensor and of the one whose scale it
-    has; ``dispatchings`` the platform per operator; ``values`` the scales by hash.
+    has; ``dispatchings`` the platform per operator; ``values`` the scales by hash. Where channels were balanced, ``channel_scales`` says
+    what became of each tensor (:class:`espdl.quantize.scale.Scale`); ESP-PPQ's file has no such entry.
     """
     configs: dict[str, Any] = {}
     values: dict[str, Any] = {}
@@ -43,7 +45,10 @@ def config_json(graph: QuantGraph) -> str:
                 "scale": scales if per_channel else scales[0],
                 "zero_point": [0.0] * len(scales) if per_channel else 0.0,
             }
-    return json.dumps({"configs": configs, "dispatchings": graph.platforms, "values": values}, indent=4) + "\n"
+    content: dict[str, Any] = {"configs": configs, "dispatchings": graph.platforms, "values": values}
+    if graph.scales:
+        content[METADATA_KEY] = scales_entry(graph.scales)
+    return json.dumps(content, indent=4) + "\n"
 
 
 def _hashes(graph: QuantGraph) -> dict[int, int]:

@@ -68,22 +68,6 @@ def samples_of(
     return chain([first], batches)
 
 
-def spread(loader: Iterable[Any], steps: int | None, first: int) -> Iterable[Any]:
-    """The first ``steps`` batches of a list or array in an order whose first ones lie at even distances over all, the very first in front.
-
-    What looks at a few samples only then sees something of the whole of data that are sorted. Anything that is not indexed by numbers is
-    returned as it is.
-    """
-    if not isinstance(loader, (list, tuple, np.ndarray)) or (steps is not None and steps > len(loader)):
-        return loader
-    count = len(loader) if steps is None else steps
-    if count <= first:
-        return loader
-    picked = list(dict.fromkeys(np.linspace(0, count - 1, first).round().astype(int).tolist()))
-    rest = sorted(set(range(count)) - set(picked))
-    return [loader[index] for index in (*picked, *rest)]
-
-
 def _samples(loader: Iterable[Any], model: ir.Model, steps: int | None, collate: Callable[[Any], Any] | None) -> Iterator[Sample]:
     shapes = {value.name or "": shape_of(value) or () for value in model.graph.inputs}
     types = {value.name or "": _taken_type(value) for value in model.graph.inputs}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any
 
@@ -19,6 +19,7 @@ from espdl.quantize.graph import QuantInfo
 from espdl.quantize.layout import Order, between, compose, identity, moves_nothing
 from espdl.quantize.parameters import stored_type
 from espdl.quantize.passes.tools import free_name
+from espdl.quantize.scale import Scale
 
 Format = tuple[int, int]
 """(bits, exponent) of an integer tensor; bits 0 is float."""
@@ -43,6 +44,7 @@ class Stored:
         order: of its axes against the ONNX network.
         format: width and exponent.
         dtype: its type.
+        scale: what became of the network's values; None where it holds themselves.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Stored:
     order: Order
     format: Format
     dtype: DType
+    scale: Scale | None = field(default=None, compare=False, repr=False)
 
     @property
     def onnx_shape(self) -> tuple[int, ...]:

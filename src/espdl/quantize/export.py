@@ -15,6 +15,8 @@ from espdl.fbs.records import Model
 from espdl.quantize.config_json import config_json
 from espdl.quantize.graph import QuantGraph
 from espdl.quantize.lower import Lowered, lower
+from espdl.quantize.scale import METADATA_KEY as SCALES_KEY
+from espdl.quantize.scale import checksum
 from espdl.quantize.separate import separate_views
 from espdl.quantize.tables import LoweringOptions
 from espdl.version import __version__
@@ -38,13 +40,14 @@ class ExportOptions:
 def build_record(graph: QuantGraph, options: ExportOptions) -> tuple[Model, Lowered]:
     """The content of the file of a graph, and where its tensors are in it."""
     lowered = lower(graph, options.lowering)
+    marker = {SCALES_KEY: checksum(graph.scales)} if graph.scales else {}
     record = Model(
         lowered.graph,
         ir_version=graph.model.ir_version or 8,
         producer_name="espdl",
         producer_version=__version__,
         model_version=options.model_version,
-        metadata_props={**(options.metadata or {}), METADATA_KEY: graph.chip.name},
+        metadata_props={**(options.metadata or {}), **marker, METADATA_KEY: graph.chip.name},
     )
     graph.warnings += separate_views(record, graph.chip)
     return record, lowered

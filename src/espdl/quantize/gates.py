@@ -26,21 +26,21 @@ class GateReach:
 
     Args:
         node: GRU or LSTM, with all its outputs.
-        gates: of the node; its exponent is what is chosen.
 
     Attributes:
+        node: its name.
         names: tensors that :meth:`observe` needs.
     """
 
-    def __init__(self, node: ir.Node, gates: QuantInfo) -> None:
+    def __init__(self, node: ir.Node) -> None:
         module = module_of(node)
         if not issubclass(module, Recurrent):
             raise EspdlError(f"operator {node.op_type} has no gates", where=f"node {node.name!r}")
         self._module = module(node.name or "", attributes=attributes_of(node), op_type=node.op_type)
-        self._gates = gates
         self._inputs = [
             None if value is None else constant(value) if constant(value) is not None else value.name for value in node.inputs
         ]
+        self.node = node.name or ""
         self._y = node.outputs[0].name or ""
         self.names = [self._y, *(given for given in self._inputs if isinstance(given, str))]
         self._reach = 0.0
@@ -50,8 +50,8 @@ class GateReach:
         inputs = [results[given] if isinstance(given, str) else given for given in self._inputs]
         self._reach = max(self._reach, self._module.gate_reach(results[self._y], *inputs))
 
-    def set_exponent(self) -> None:
-        """Sets the exponent: -9, or a larger one for gates that leave its range."""
+    def set_exponent(self, gates: QuantInfo) -> None:
+        """Sets the exponent of the node's gates: -9, or a larger one for gates that leave its range."""
         highest = 2 ** (GATE_BITS - 1) - 1
         needed = math.ceil(math.log2(self._reach * MARGIN / highest)) if self._reach > 0 else FINEST_EXPONENT
-        self._gates.set_exponents((max(needed, FINEST_EXPONENT),))
+        gates.set_exponents((max(needed, FINEST_EXPONENT),))

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from espdl.chips import Chip
 from espdl.errors import EspdlError
+from espdl.quantize.scale import Scales
 
 
 class Role(enum.Enum):
@@ -124,6 +125,7 @@ class QuantGraph:
         warnings: what a user should know, one sentence each.
         adjusted: values to be quantized instead of the network's own, by the name of the weight or bias.
         reference: the network before its weights were changed, which results are compared with; None where ``model`` is that.
+        scales: what became of tensors of ``reference`` in ``model``, by name.
         measures: what was done to weights and biases, one sentence each.
     """
 
@@ -138,6 +140,7 @@ class QuantGraph:
     warnings: list[str] = field(default_factory=list)
     adjusted: dict[str, NDArray] = field(default_factory=dict)
     reference: ir.Model | None = None
+    scales: Scales = field(default_factory=dict)
     measures: list[str] = field(default_factory=list)
 
     @property

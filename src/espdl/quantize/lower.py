@@ -78,7 +78,8 @@ class _Lowering:
         content = records.Graph(
             model.name or "graph", self.out.nodes, [*tables, *others], inputs, outputs, list(self.out.variables.values())
         )
-        return Lowered(content, self.stored)
+        scales = self.graph.scales
+        return Lowered(content, {name: replace(stored, scale=scales.get(name)) for name, stored in self.stored.items()})
 
     def _store(self, value: ir.Value, name: str, order: Order, info: QuantInfo | None) -> Stored:
         shape = _shape(value)

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from itertools import chain, islice
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import onnx_ir as ir
 
 from espdl.quantize.align import align_representations
 from espdl.quantize.assign import assign
-from espdl.quantize.balance import Balanced, balance_channels
+from espdl.quantize.balance import Balanced, balance_channels, tensors_to_measure
 from espdl.quantize.bias_correction import BiasCorrection
-from espdl.quantize.calibrate import calibrate
+from espdl.quantize.calibrate import Listener, calibrate, calibrate_from, gate_reaches, run_network, set_gates, watched
 from espdl.quantize.dataloader import Sample
 from espdl.quantize.graph import QuantGraph
 from espdl.quantize.headroom import avoid_overflow, ensure_headroom
+from espdl.quantize.kept_samples import KeptSamples
 from espdl.quantize.modify import modify_exponents
+from espdl.quantize.observers import OBSERVERS
 from espdl.quantize.parameters import calibrate_parameters, set_bias_exponents
 from espdl.quantize.platform import TargetPlatform
 from espdl.quantize.setting import QuantizationSetting
 from espdl.quantize.setting_check import check_layer_names
 from espdl.quantize.share import share_representations
+from espdl.quantize.survey import Survey
 from espdl.quantize.weight_rounding import WeightRounding
 from espdl.wording import counted
 
@@ -40,61 +43,88 @@ def quantize_graph(
     Raises:
         EspdlError: naming the node, tensor or sample concerned.
     """
-    samples, balanced = _balanced(model, platform, setting, samples)
-    graph = assign(balanced.model, platform, setting)
-    if balanced.places:
-        graph.reference = model
-        graph.measures.append(f"channels balanced between layers, in {counted(balanced.places, 'place')}")
-    share_representations(graph)
-    align_representations(graph, setting.fusion_setting)
-    calibrate_parameters(graph)
-    correction = BiasCorrection(graph, _corrected_layers(graph, setting)) if setting.bias_correct else None
-    rounding = WeightRounding(graph, setting.weight_rounding_setting.inputs) if setting.weight_rounding else None
-    if any(True for _ in graph.infos()):
-        calibrate(graph, samples, total, [listener for listener in (correction, rounding) if listener is not None])
+    before = _assigned(model, platform, setting)
+    correction = BiasCorrection(before, _corrected_layers(before, setting)) if setting.bias_correct else None
+    rounding = WeightRounding(before, setting.weight_rounding_setting.inputs) if setting.weight_rounding else None
+    listeners = [listener for listener in (correction, rounding) if listener is not None]
+    graph, balanced = before, Balanced(model)
+    if not any(True for _ in before.infos()):
+        pass
+    elif not setting.channel_balancing or platform.activation_bits != 8:
+        calibrate(graph, samples, total, listeners)
+    else:
+        graph, balanced = _balance(before, platform, setting, samples, total, listeners)
     _unite_exponents(graph, balanced)
     if setting.quant_config_modify:
         modify_exponents(graph, setting.quant_config_modify_setting.custom_config)
     ensure_headroom(graph)
     avoid_overflow(graph)
     set_bias_exponents(graph)
-    if rounding is not None and (count := rounding.apply()):
+    if rounding is not None and (count := rounding.apply(graph, balanced.scales)):
         graph.measures.append(f"weights of {counted(count, 'layer')} rounded together")
-    if correction is not None and (count := correction.apply()):
+    if correction is not None and (count := correction.apply(graph, balanced.scales)):
         graph.measures.append(f"biases of {counted(count, 'layer')} corrected for the mean error of rounded weights")
     return graph
 
 
-def _balanced(
-    model: ir.Model, platform: TargetPlatform, setting: QuantizationSetting, samples: Iterable[Sample]
-) -> tuple[Iterable[Sample], Balanced]:
-    """All samples, and the network with its channels balanced for 8 bits if the setting asks for it.
+def _assigned(model: ir.Model, platform: TargetPlatform, setting: QuantizationSetting) -> QuantGraph:
+    """A graph whose weights and constants have exponents, and whose activations know whom they share theirs with."""
+    graph = assign(model, platform, setting)
+    share_representations(graph)
+    align_representations(graph, setting.fusion_setting)
+    calibrate_parameters(graph)
+    return graph
 
-    What a user sends elsewhere or sets by hand keeps its scale.
+
+def _balance(
+    before: QuantGraph,
+    platform: TargetPlatform,
+    setting: QuantizationSetting,
+    samples: Iterable[Sample],
+    total: int | None,
+    listeners: Sequence[Listener],
+) -> tuple[QuantGraph, Balanced]:
+    """The graph with its channels balanced for 8 bits, and calibrated.
+
+    What a user sends elsewhere or sets by hand keeps its scale. One look at the data is enough where every exponent is chosen by what
+    errors do: what was seen is scaled afterwards. Other algorithms count every value of the balanced network, which therefore is run
+    again; the samples, which may come from a stream, are kept for that.
     """
-    if not setting.channel_balancing or platform.activation_bits != 8:
-        return samples, Balanced(model)
-    untouched = set(setting.dispatching_table.platforms)
+    untouched = {*setting.dispatching_table.platforms, *setting.custom_tqc}
     if setting.quant_config_modify:
         untouched |= set(setting.quant_config_modify_setting.custom_config)
-    waiting = iter(samples)
-    first = list(islice(waiting, setting.channel_balancing_setting.samples))
-    balanced = balance_channels(model, platform.chip, 8, first, untouched, _chooses_by_error(setting))
-    return chain(_handed_over(first), waiting), balanced
+    names = tensors_to_measure(before.model, untouched)
+    if _chooses_by_error(setting):
+        survey, gates = Survey(dict.fromkeys([*names, *watched(before)])), gate_reaches(before)
+        run_network(before.model, samples, total, [survey, *gates, *listeners])
+        balanced = balance_channels(before.model, platform.chip, 8, survey.moments(), untouched)
+        graph = _balanced_graph(before, balanced, platform, setting)
+        calibrate_from(graph, survey, balanced.scales)
+        set_gates(graph, gates)
+        return graph, balanced
+    with KeptSamples(samples) as kept:
+        survey = Survey(names)
+        run_network(before.model, kept, total, [survey])
+        balanced = balance_channels(before.model, platform.chip, 8, survey.moments(), untouched, shift=False)
+        graph = _balanced_graph(before, balanced, platform, setting)
+        calibrate(graph, kept, total, listeners)
+    return graph, replace(balanced, scales={})
+
+
+def _balanced_graph(before: QuantGraph, balanced: Balanced, platform: TargetPlatform, setting: QuantizationSetting) -> QuantGraph:
+    if not balanced.places:
+        return before
+    graph = _assigned(balanced.model, platform, setting)
+    graph.reference, graph.scales = before.model, balanced.scales
+    graph.measures.append(f"channels balanced between layers, in {counted(balanced.places, 'place')}")
+    return graph
 
 
 def _chooses_by_error(setting: QuantizationSetting) -> bool:
     """Whether exponents follow what errors do: shifted tensors have their zeros at the end of the integers, where others may clip."""
     activations = setting.quantize_activation_setting
     algorithms = (activations.calib_algorithm, *activations.calib_algorithm_per_layer.values())
-    return all((algorithm or "").lower() == "output" for algorithm in algorithms)
-
-
-def _handed_over(samples: list[Sample]) -> Iterator[Sample]:
-    """The samples, none of which is kept."""
-    samples.reverse()
-    while samples:
-        yield samples.pop()
+    return all(OBSERVERS[(algorithm or "minmax").lower()].surveyed for algorithm in algorithms)
 
 
 def _unite_exponents(graph: QuantGraph, balanced: Balanced) -> None:

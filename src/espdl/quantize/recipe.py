@@ -2,7 +2,7 @@
 
 ::
 
-    preset = "accurate"          # of QuantizationSettingFactory: "espdl" (the default) or "accurate"
+    preset = "esp_ppq"           # of QuantizationSettingFactory: "espdl" (the default), "accurate", or "esp_ppq" for its very defaults
 
     [quantize_activation_setting]
     calib_algorithm = "percentile"
@@ -52,7 +52,8 @@ def load_recipe(path: Path, platform: TargetPlatform) -> QuantizationSetting:
 
 def _preset(name: object) -> Callable[[int], QuantizationSetting]:
     """What makes the setting that a recipe starts from."""
-    presets = {"espdl": QuantizationSettingFactory.espdl_setting, "accurate": QuantizationSettingFactory.accurate_setting}
+    factory = QuantizationSettingFactory
+    presets = {"espdl": factory.espdl_setting, "accurate": factory.accurate_setting, "esp_ppq": factory.esp_ppq_setting}
     if not isinstance(name, str) or name not in presets:
         raise EspdlError(f"there is no preset {name!r}", hint="one of " + ", ".join(presets))
     return presets[name]

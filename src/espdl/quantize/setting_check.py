@@ -83,9 +83,6 @@ def check_setting(setting: QuantizationSetting) -> None:
                 raise EspdlError(
                     f"there is no calibration algorithm {algorithm!r}", where=where, hint="one of " + ", ".join(OBSERVERS)
                 )
-    count = setting.channel_balancing_setting.samples
-    if not isinstance(count, int) or count < 1:
-        raise EspdlError(f"channel_balancing_setting.samples = {count!r} is no number of samples", hint="32 is the default")
     inputs = setting.weight_rounding_setting.inputs
     if not isinstance(inputs, int) or inputs < 1:
         raise EspdlError(f"weight_rounding_setting.inputs = {inputs!r} is no number of inputs", hint="32 is the default")

@@ -20,7 +20,10 @@ from espdl.rounding import dequantize, quantize
 
 def to_file(array: NDArray, stored: Stored, chip: Chip) -> NDArray:
     """A real tensor in ONNX order as the raw tensor of the file: transposed and quantized."""
-    moved = np.ascontiguousarray(np.asarray(array).transpose(stored.order)).reshape(stored.shape or (1,))
+    array = np.asarray(array)
+    if stored.scale is not None:
+        array = stored.scale.of(array).astype(np.float32)
+    moved = np.ascontiguousarray(array.transpose(stored.order)).reshape(stored.shape or (1,))
     if not stored.format[0]:
         return moved.astype(stored.dtype.numpy)
     return quantize(moved, stored.format[1], stored.dtype.numpy, chip.rounding)
@@ -29,7 +32,10 @@ def to_file(array: NDArray, stored: Stored, chip: Chip) -> NDArray:
 def from_file(raw: NDArray, stored: Stored) -> NDArray:
     """A raw tensor of the file as real values in ONNX order."""
     values = dequantize(raw, stored.format[1]) if stored.format[0] else raw
-    return values.reshape(stored.shape).transpose(np.argsort(stored.order)) if stored.order else values.reshape(())
+    if not stored.order:
+        return values.reshape(())
+    ordered = values.reshape(stored.shape).transpose(np.argsort(stored.order))
+    return ordered if stored.scale is None else stored.scale.undo(ordered).astype(np.float32)
 
 
 def with_test_values(

@@ -12,6 +12,7 @@ from espdl.quantize.bias_correction import layers_with_bias
 from espdl.quantize.graph import QuantGraph
 from espdl.quantize.parameters import parameter
 from espdl.quantize.passes.tools import attribute
+from espdl.quantize.scale import Scale, Scales
 from espdl.rounding import round_float
 
 PATCHES = 16
@@ -33,12 +34,11 @@ class WeightRounding:
     rounding noise of the inputs. Deterministic; costs nothing on the chip.
 
     Args:
-        graph: with representations assigned.
+        graph: with representations assigned; the runs are of its network.
         inputs: layers with more inputs per output than this are rounded to nearest: the work grows with the square, as does memory.
     """
 
     def __init__(self, graph: QuantGraph, inputs: int) -> None:
-        self._graph = graph
         self._layers = [_Inputs(graph, node) for node in layers_with_bias(graph) if _inputs_of(graph, node) <= inputs]
 
     @property
@@ -51,12 +51,19 @@ class WeightRounding:
         for layer in self._layers:
             layer.add(tensors[layer.source])
 
-    def apply(self) -> int:
-        """Puts the chosen weights into ``graph.adjusted``; their exponents are final. Returns how many layers it changed."""
+    def apply(self, graph: QuantGraph, scales: Scales) -> int:
+        """Puts the chosen weights into ``graph.adjusted``. Returns how many layers it changed.
+
+        Args:
+            graph: of the same nodes, with the final exponents of weights.
+            scales: what became of tensors since the runs, by name.
+        """
+        nodes = {node.name: node for node in graph.nodes()}
         for layer in self._layers:
-            value = layer.node.inputs[1]
+            node = nodes[layer.node.name]
+            value = node.inputs[1]
             assert value is not None
-            self._graph.adjusted[value.name or ""] = layer.rounded()
+            graph.adjusted[value.name or ""] = layer.rounded(graph, node, scales.get(layer.source))
         return len(self._layers)
 
 
@@ -65,7 +72,10 @@ class _Inputs:
 
     def __init__(self, graph: QuantGraph, node: ir.Node) -> None:
         self.node = node
-        self._graph = graph
+        weight = parameter(graph, node.inputs[1])
+        assert weight is not None
+        self._kernel = weight.shape[2:]
+        self._places: tuple[NDArray[np.intp], NDArray[np.bool_]] | None = None
         self._depthwise = node.op_type == "Conv" and attribute(node, "group", 1) != 1
         self._inputs = _inputs_of(graph, node)
         self._sum: NDArray[np.float64] | float = 0.0
@@ -80,31 +90,36 @@ class _Inputs:
         if self.node.op_type == "Gemm":
             seen = array.reshape(1, -1, array.shape[-1]).swapaxes(1, 2)
         else:
-            weight = parameter(self._graph, self.node.inputs[1])
-            assert weight is not None
-            seen = patches(self.node, weight.shape[2:], array, max(PATCHES, self._inputs // INPUTS_PER_PATCH))
+            if self._places is None:
+                count = max(PATCHES, self._inputs // INPUTS_PER_PATCH)
+                self._places = patch_places(self.node, self._kernel, array.shape[2:], count)
+            seen = gathered(array, *self._places)
             if not self._depthwise:
                 seen = seen.reshape(1, -1, seen.shape[-1])
         self._sum = self._sum + seen.sum(axis=-1, dtype=np.float64)
         self._products = self._products + seen @ seen.swapaxes(1, 2)
         self._count += seen.shape[-1]
 
-    def rounded(self) -> NDArray[np.float32]:
-        """The weight as the chosen integers stand for it."""
-        source, info = self._graph.input_info(self.node, 0), self._graph.input_info(self.node, 1)
-        weight = parameter(self._graph, self.node.inputs[1])
+    def rounded(self, graph: QuantGraph, node: ir.Node, scale: Scale | None) -> NDArray[np.float32]:
+        """The weight as the chosen integers stand for it, in a graph where the inputs have become ``scale``."""
+        source, info = graph.input_info(node, 0), graph.input_info(node, 1)
+        weight = parameter(graph, node.inputs[1])
         assert source is not None and info is not None and weight is not None
-        transposed = self.node.op_type == "Gemm" and not attribute(self.node, "transB", 0)
+        transposed = node.op_type == "Gemm" and not attribute(node, "transB", 0)
         by_output = weight.T if transposed else weight
         mean = np.asarray(self._sum) / self._count
         covariance = np.asarray(self._products) / self._count - mean[..., :, None] * mean[..., None, :]
+        if scale is not None:
+            # Without its mean, a sum does not depend on offsets.
+            taps = np.repeat(scale.factors, self._inputs * len(covariance) // len(scale.factors)).reshape(len(covariance), -1)
+            covariance *= taps[:, :, None] * taps[:, None, :]
         noise = 4.0**source.exponent / 12 + DAMPING * np.trace(covariance, axis1=1, axis2=2) / covariance.shape[-1]
         covariance += noise[:, None, None] * np.eye(covariance.shape[-1])
         steps = np.ldexp(1.0, np.array(info.exponents))[:, None]
         rows = by_output.reshape(by_output.shape[0], -1) / steps
         limit = 2 ** (info.bits - 1)
         grouped = rows[:, None, :] if self._depthwise else rows[None]
-        chosen = round_together(grouped, covariance, limit, self._graph).reshape(rows.shape) * steps
+        chosen = round_together(grouped, covariance, limit, graph).reshape(rows.shape) * steps
         shaped = chosen.reshape(by_output.shape)
         return np.ascontiguousarray(shaped.T if transposed else shaped, dtype=np.float32)
 
@@ -139,14 +154,20 @@ def round_together(rows: NDArray, covariance: NDArray[np.float64], limit: int, g
     return result
 
 
-def patches(node: ir.Node, kernel: tuple[int, ...], array: NDArray, count: int) -> NDArray:
-    """What about ``count`` outputs of a convolution are computed from, zeros of the padding included: [channels, taps, positions]."""
+def gathered(array: NDArray, flat: NDArray[np.intp], inside: NDArray[np.bool_]) -> NDArray:
+    """The elements at ``flat`` places of each channel, zeros where they are not ``inside``: [channels, *flat.shape]."""
+    return np.where(inside, array[0].reshape(array.shape[1], -1)[:, flat], np.float32(0))
+
+
+def patch_places(
+    node: ir.Node, kernel: tuple[int, ...], size: tuple[int, ...], count: int
+) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+    """Where the inputs of about ``count`` outputs lie in a channel of ``size``, and whether they do: both [taps, positions]."""
     spatial = len(kernel)
     pads = attribute(node, "pads", [0] * (2 * spatial))
     strides, dilations = attribute(node, "strides", [1] * spatial), attribute(node, "dilations", [1] * spatial)
     sizes = [
-        (array.shape[2 + axis] + pads[axis] + pads[axis + spatial] - dilations[axis] * (kernel[axis] - 1) - 1) // strides[axis]
-        + 1
+        (size[axis] + pads[axis] + pads[axis + spatial] - dilations[axis] * (kernel[axis] - 1) - 1) // strides[axis] + 1
         for axis in range(spatial)
     ]
     total = int(np.prod(sizes))
@@ -156,9 +177,9 @@ def patches(node: ir.Node, kernel: tuple[int, ...], array: NDArray, count: int) 
     flat, inside = np.zeros((len(taps[0]), len(places[0])), np.intp), np.ones((len(taps[0]), len(places[0])), bool)
     for axis in range(spatial):
         at = taps[axis][:, None] * dilations[axis] + places[axis] * strides[axis] - pads[axis]
-        inside &= (at >= 0) & (at < array.shape[2 + axis])
-        flat = flat * array.shape[2 + axis] + np.clip(at, 0, array.shape[2 + axis] - 1)
-    return np.where(inside, array[0].reshape(array.shape[1], -1)[:, flat], np.float32(0))
+        inside &= (at >= 0) & (at < size[axis])
+        flat = flat * size[axis] + np.clip(at, 0, size[axis] - 1)
+    return flat, inside
 
 
 def _inputs_of(graph: QuantGraph, node: ir.Node) -> int:

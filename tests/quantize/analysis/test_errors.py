@@ -88,7 +88,9 @@ def samples(source: onnx.ModelProto, count: int = 3) -> list[NDArray[np.float32]
 
 
 def compared(model: QuantizedModel, **options: Any) -> Compared:
-    return Compared(model.data, model.graph.model, model.samples, target=model.graph.chip, stored=model.lowered.stored, **options)
+    return Compared(
+        model.data, model.graph.original, model.samples, target=model.graph.chip, stored=model.lowered.stored, **options
+    )
 
 
 def behind(model: ir.Model, given: Mapping[str, NDArray], sample: Mapping[str, NDArray]) -> list[NDArray]:
@@ -171,7 +173,7 @@ def test_equal_sizes_of_axes_are_told_apart_by_what_the_file_computes() -> None:
     nodes = [op("Conv", "x w", "c", pads=[1, 1, 1, 1]), op("Relu", "c", "y")]
     source = network(nodes, {"x": (1, 4, 4, 4)}, {"w": weights(4, 4, 3, 3)})
     model = quantized(source)
-    matched = Compared(model.data, model.graph.model, model.samples)
+    matched = Compared(model.data, model.graph.original, model.samples)
     assert matched.stored["y"].order == model.lowered.stored["y"].order == (0, 2, 3, 1)
 
 
@@ -180,7 +182,7 @@ def test_a_file_of_another_network_is_refused() -> None:
     with pytest.raises(EspdlError, match="not one of this network: it lacks input 'x'"):
         Compared(model.data, prepare(quantized(tokens()).graph.model, model.graph.chip), model.samples)
     with pytest.raises(EspdlError, match="no samples"):
-        Compared(model.data, model.graph.model, [])
+        Compared(model.data, model.graph.original, [])
 
 
 def test_what_does_not_reach_an_output_does_not_count() -> None:
@@ -209,7 +211,7 @@ def test_more_than_needed_is_not_kept_in_memory() -> None:
             pulled.append(index)
             yield model.samples[index % 3]
 
-    found = Compared(model.data, model.graph.model, stream(), target=model.graph.chip, stored=model.lowered.stored)
+    found = Compared(model.data, model.graph.original, stream(), target=model.graph.chip, stored=model.lowered.stored)
     errors = found.each(lambda _, sample: sample["x"].sum(), 40, "")
     next(errors)
     assert len(pulled) < 10

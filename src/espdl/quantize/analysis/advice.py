@@ -37,14 +37,23 @@ WORTH = 0.2
 """Decibels that a change must gain to be advised."""
 LARGEST_DB = 100.0
 """Outputs that are equal count as much, so that a mean exists."""
-_ALGORITHMS = ("minmax", "percentile", "kl", "mse")
-_SWITCHES = {
-    "equalization": "equalise the weights of neighbouring layers",
-    "bias_correct": "correct biases by the mean error on the data",
-    "ssd_equalization": "equalise neighbouring layers where it lowers their error",
-}
-
+_ALGORITHMS = ("output", "minmax", "percentile", "kl", "mse")
 Recipe = Mapping[str, Any]
+
+_SWITCHES: tuple[tuple[str, Recipe], ...] = (
+    (
+        "balance channels between layers, as by default",
+        {
+            "channel_balancing": True,
+            "weight_rounding": True,
+            "bias_correct": True,
+            "quantize_activation_setting": {"calib_algorithm": "output"},
+        },
+    ),
+    ("equalise the weights of neighbouring layers", {"equalization": True}),
+    ("correct biases by the mean error on the data", {"bias_correct": True}),
+    ("equalise neighbouring layers where it lowers their error", {"ssd_equalization": True}),
+)
 
 
 @dataclass(frozen=True)
@@ -133,7 +142,7 @@ class _Trials:
         self._network, self._samples, self._platform, self._setting = network, samples, platform, setting
         self.base = self._quantize(setting)
         names = [value.name or "" for value in network.graph.outputs]
-        floating = FloatRun(self.base.graph.model, names)
+        floating = FloatRun(self.base.graph.original, names)
         self._exact = [floating.run(sample) for sample in samples]
         self.snr = self._snr(self.base)
 
@@ -168,9 +177,9 @@ def _proposals(
         if algorithm != current and algorithm in OBSERVERS:
             recipe = {"quantize_activation_setting": {"calib_algorithm": algorithm}}
             yield f"calibrate by {algorithm}", recipe
-    for switch, what in _SWITCHES.items():
-        if not getattr(setting, switch) and _is_acted_upon(setting, {switch: True}):
-            yield what, {switch: True}
+    for what, lines in _SWITCHES:
+        if not any(getattr(setting, switch) is value for switch, value in lines.items()) and _is_acted_upon(setting, lines):
+            yield what, lines
     yield from _splits(base, setting, nodes, layers)
 
 
@@ -202,7 +211,7 @@ def _splits(
             yield f"split {name} in two", {"weight_split": True, "weight_split_setting": chosen}
     if setting.channel_split:
         return
-    for group in find_neighbours(base.graph.model):
+    for group in find_neighbours(base.graph.original):
         involved = {node.name: node for node in (*group.above, *group.below)}
         found = next((name for name in layers if name in involved), "")
         weight = constant(input_of(involved[found], 1)) if found else None

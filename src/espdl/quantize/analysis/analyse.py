@@ -25,6 +25,7 @@ from espdl.quantize.pictures import PictureOptions
 from espdl.quantize.pipeline import prepare
 from espdl.quantize.platform import TargetPlatform, get_target_platform
 from espdl.quantize.recipe import load_recipe
+from espdl.quantize.scale import scales_beside
 from espdl.quantize.setting import QuantizationSettingFactory
 
 SMALL = 0.01
@@ -112,7 +113,8 @@ def analyse(job: AnalysisJob) -> Analysis:
     data = open_calibration_data(job.data, input_shapes_of(loaded), job.steps, job.pictures)
     network = prepare(loaded, chip, setting)
     samples = list(samples_of(data, network, len(data)))
-    compared = Compared(job.file, network, samples, target=chip)
+    scales = scales_beside(job.file, model.fbs_model.record.metadata_props)
+    compared = Compared(job.file, network, samples, target=chip, scales=scales)
     outputs = _at_outputs(compared)
     alone = layerwise(compared, steps=None)
     return Analysis(

@@ -25,6 +25,7 @@ from espdl.quantize.analysis.layers import Layer, find_layers
 from espdl.quantize.analysis.matching import match
 from espdl.quantize.dataloader import Sample
 from espdl.quantize.emitter import Stored
+from espdl.quantize.scale import Scales
 from espdl.quantize.test_values import from_file, to_file
 
 T = TypeVar("T")
@@ -39,6 +40,7 @@ class Compared:
         samples: real inputs in ONNX order; gone through once for every analysis, and looked at before where ``stored`` is None.
         target: chip; None takes it from the file.
         stored: where the network's tensors are in the file; found out when None.
+        scales: what the file's tensors hold of the network's, to find that out.
         arithmetic: of the integer runs.
 
     Attributes:
@@ -57,12 +59,13 @@ class Compared:
         *,
         target: str | Chip | None = None,
         stored: Mapping[str, Stored] | None = None,
+        scales: Scales | None = None,
         arithmetic: Arithmetic = Arithmetic.SILICON,
     ) -> None:
         self.network = network
         self.samples = samples
         self.model = Model(source, target=target, arithmetic=arithmetic)
-        self.stored = dict(stored) if stored is not None else match(self.model, network, self._first())
+        self.stored = dict(stored) if stored is not None else match(self.model, network, self._first(), scales)
 
     def _first(self) -> Sample:
         first = next(iter(self.samples), None)

@@ -15,6 +15,7 @@ from espdl.quantize.dataloader import Sample
 from espdl.quantize.emitter import Stored
 from espdl.quantize.float_run import FloatRun
 from espdl.quantize.passes.tools import shape_of
+from espdl.quantize.scale import Scale
 from espdl.rounding import dequantize
 
 STEPS = 8
@@ -60,6 +61,7 @@ class _Picked:
         shapes = {value.name: shape_of(value) or () for node in compared.network.graph for value in node.outputs}
         self._real: dict[str, NDArray[np.intp]] = {}
         self._stored: dict[str, NDArray[np.intp]] = {}
+        self._scales: dict[str, Scale] = {}
         for name in names:
             size = int(np.prod(shapes[name]))
             random = np.random.default_rng(zlib.crc32(name.encode()))
@@ -70,6 +72,9 @@ class _Picked:
                 axes = np.unravel_index(chosen, shapes[name])
                 chosen = np.ravel_multi_index([axes[axis] for axis in place.order], place.shape)
             self._stored[name] = chosen
+            if place.scale is not None:
+                channels = np.unravel_index(self._real[name], shapes[name])[1]
+                self._scales[name] = Scale(place.scale.factors[channels], place.scale.offsets[channels])
 
     def real(self, tensors: Mapping[str, NDArray], name: str) -> NDArray:
         return tensors[name].reshape(-1)[self._real[name]]
@@ -77,4 +82,5 @@ class _Picked:
     def stored(self, raw: Mapping[str, NDArray], name: str) -> NDArray:
         place: Stored = self._places[name]
         values = raw[name].reshape(-1)[self._stored[name]]
-        return dequantize(values, place.format[1]) if place.format[0] else values
+        reals = dequantize(values, place.format[1]) if place.format[0] else values
+        return self._scales[name].undo(reals, axis=0).astype(np.float32) if name in self._scales else reals

@@ -19,12 +19,13 @@ from espdl.quantize.emitter import Stored
 from espdl.quantize.float_run import FloatRun
 from espdl.quantize.layout import Order
 from espdl.quantize.passes.tools import shape_of
+from espdl.quantize.scale import Scale, Scales
 from espdl.quantize.test_values import from_file, to_file
 
 _BITS = {DType.INT8: 8, DType.INT16: 16}
 
 
-def match(model: Model, network: ir.Model, sample: Sample) -> dict[str, Stored]:
+def match(model: Model, network: ir.Model, sample: Sample, scales: Scales | None = None) -> dict[str, Stored]:
     """Where the tensors of a network are in a file, by their names in the network.
 
     A file keeps the names of the tensors that it stores. Their order of axes is told by their shapes; where several orders fit, by what
@@ -34,6 +35,7 @@ def match(model: Model, network: ir.Model, sample: Sample) -> dict[str, Stored]:
         model: the file, loaded.
         network: prepared as the file's was.
         sample: real inputs in ONNX order, by name.
+        scales: what the file's tensors hold of the network's.
 
     Raises:
         EspdlError: when the file is not one of this network: no input or output of the network is in it under its name and size.
@@ -45,7 +47,7 @@ def match(model: Model, network: ir.Model, sample: Sample) -> dict[str, Stored]:
         name, info = value.name or "", infos.get(value.name or "")
         if info is None or not is_real(value):
             continue
-        found = [_stored(info, order) for order in _orders(shape_of(value), tuple(info.shape or ()))]
+        found = [_stored(info, order, (scales or {}).get(name)) for order in _orders(shape_of(value), tuple(info.shape or ()))]
         if len(found) == 1:
             stored[name] = found[0]
         elif found:
@@ -101,10 +103,10 @@ def _orders(shape: tuple[int, ...] | None, stored: tuple[int, ...]) -> list[Orde
     return list(found.values())
 
 
-def _stored(info: records.ValueInfo, order: Order) -> Stored:
+def _stored(info: records.ValueInfo, order: Order, scale: Scale | None) -> Stored:
     exponent = int(info.exponents[0]) if info.exponents and info.data_type in _BITS else 0
     shape = tuple(info.shape or ()) if order else ()
-    return Stored(info.name, shape, order, (_BITS.get(info.data_type, 0), exponent), info.data_type)
+    return Stored(info.name, shape, order, (_BITS.get(info.data_type, 0), exponent), info.data_type, scale)
 
 
 def _closest(

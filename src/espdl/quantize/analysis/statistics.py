@@ -99,8 +99,9 @@ class _Sums:
     def of(exact: NDArray, raw: NDArray, place: Stored) -> _Sums:
         low, high = _limits(place)
         noise = from_file(raw, place) - exact
-        beyond = int(np.count_nonzero((exact < low) | (exact > high)))
-        smallest, largest = float(exact.min(initial=np.inf)), float(exact.max(initial=-np.inf))
+        held = exact if place.scale is None else place.scale.of(exact)
+        beyond = int(np.count_nonzero((held < low) | (held > high)))
+        smallest, largest = float(held.min(initial=np.inf)), float(held.max(initial=-np.inf))
         return _Sums(exact.size, smallest, largest, beyond, _powers(exact), _powers(noise))
 
     def __add__(self, other: _Sums) -> _Sums:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import onnx_ir as ir
@@ -14,9 +14,10 @@ from espdl.chips import Chip
 from espdl.quantize.balance.factors import NEGLIGIBLE, Demands, choose_factors
 from espdl.quantize.balance.groups import Group, find_groups
 from espdl.quantize.balance.layers import Layer, Vector
-from espdl.quantize.balance.moments import Moments, measure, per_channel, sensitivities
+from espdl.quantize.balance.moments import Moments, per_channel, sensitivities
 from espdl.quantize.balance.shifts import Shift, apply_shift, centres, fits_accumulators, largest_shifted, offsets_of, shift_of
 from espdl.quantize.passes.tools import Editor
+from espdl.quantize.scale import Scale, Scales
 
 SWEEPS = 4
 SMALLEST_SHARE = 1 / 64
@@ -38,18 +39,26 @@ class Balanced:
         model: the network with scaled channels.
         places: number of groups of tensors that were scaled.
         meeting: names of tensors that were scaled alike because they are added up: they are to have one exponent.
+        scales: what became of every tensor of these groups, by name.
     """
 
     model: ir.Model
     places: int = 0
     meeting: tuple[tuple[str, ...], ...] = ()
+    scales: Scales = field(default_factory=dict)
+
+
+def tensors_to_measure(model: ir.Model, untouched: Collection[str] = ()) -> list[str]:
+    """Names of the tensors whose moments :func:`balance_channels` needs."""
+    groups, layers = find_groups(model, untouched)
+    return sorted({name for group in groups for name in group.tensors} | {layer.source for layer in layers}) if groups else []
 
 
 def balance_channels(
     model: ir.Model,
     chip: Chip,
     bits: int,
-    samples: Iterable[Mapping[str, NDArray]],
+    moments: Mapping[str, Moments],
     untouched: Collection[str] = (),
     shift: bool = True,
 ) -> Balanced:
@@ -67,28 +76,25 @@ def balance_channels(
         model: a prepared network; it is not changed.
         chip: whether its weights have one exponent per channel, and the width of its biases count.
         bits: of weights and activations.
-        samples: a few of the calibration data.
+        moments: of :func:`tensors_to_measure`, on calibration data; nothing is done without any.
         untouched: names of nodes that must keep what they read and write.
         shift: whether tensors may be shifted, too (:mod:`espdl.quantize.balance.shifts`).
 
     Returns:
         A network that computes the same, up to float rounding, on activations of the size seen.
     """
-    groups, layers = find_groups(model, untouched)
-    if not groups:
-        return Balanced(model)
-    names = {name for group in groups for name in group.tensors} | {layer.source for layer in layers}
-    moments = measure(model, sorted(names | {layer.result for group in groups for layer in group.writers}), samples)
     unshifted: set[int] = set()
     while moments:
         balanced = model.clone()
         groups, layers = find_groups(balanced, untouched)
+        if not groups:
+            break
         kinds = [shift_of(group) if shift and i not in unshifted else Shift.NONE for i, group in enumerate(groups)]
         work = _Work(balanced, chip, bits, groups, layers, dict(moments), kinds)
         scaled = work.run()
         if work.too_wide <= unshifted:
             meeting = tuple(tuple(group.tensors) for group in scaled if len(group.writers) > 1)
-            return Balanced(balanced, len(scaled), meeting) if scaled else Balanced(model)
+            return Balanced(balanced, len(scaled), meeting, work.scales) if scaled else Balanced(model)
         unshifted |= work.too_wide
     return Balanced(model)
 
@@ -96,7 +102,7 @@ def balance_channels(
 class _Work:
     """The choice of factors for all groups, and what follows from it.
 
-    ``too_wide`` are the places of groups whose shifts an accumulator has no room for.
+    ``too_wide`` are the places of groups whose shifts an accumulator has no room for, ``scales`` what became of the tensors of all others.
     """
 
     def __init__(
@@ -124,7 +130,8 @@ class _Work:
         self.largest: dict[int, Vector] = {}
         self.reached: dict[int, NDArray[np.bool_]] = {}
         self.too_wide: set[int] = set()
-        self._balanced: set[int] = set()
+        self.scales: dict[str, Scale] = {}
+        self._factors: dict[int, Vector] = {}
         self._results: dict[int, dict[str, Vector]] = {}
         self._kinds = {id(group): kind for group, kind in zip(groups, kinds, strict=True)}
 
@@ -138,8 +145,9 @@ class _Work:
                 if factors is not None:
                     self._scale(group, factors)
         edit = Editor(self.model)
-        scaled = [group for group in self.groups if id(group) in self._balanced]
+        scaled = [group for group in self.groups if id(group) in self._factors]
         offsets = {id(group): self._offsets(group) for group in scaled if self._kinds[id(group)] is not Shift.NONE}
+        self.scales = {name: self._scale_of(group, name, offsets.get(id(group), {})) for group in scaled for name in group.sizes}
         steps = {layer.source: self._step(layer.source) for layer in self.layers}
         for place, group in enumerate(self.groups):
             if id(group) in offsets and not fits_accumulators(self.chip, self.bits, group, offsets[id(group)], steps):
@@ -153,6 +161,10 @@ class _Work:
             for node in group.clips:
                 node.replace_input_with(2, edit.constant(f"{node.name}_high", np.array(group.bound, np.float32)))
         return scaled
+
+    def _scale_of(self, group: Group, name: str, offsets: Mapping[str, Vector]) -> Scale:
+        pair = (self._factors[id(group)], offsets.get(name, np.zeros(group.channels)))
+        return Scale(*(np.repeat(vector, group.sizes[name] // group.channels) for vector in pair))
 
     def _look_at(self, group: Group) -> None:
         """Notes how large the channels of a group are, or get, and which reach its bound."""
@@ -180,7 +192,7 @@ class _Work:
 
     def _step(self, name: str) -> float:
         """The step of a tensor that layers read, about: 1 where it was scaled for that."""
-        if any(name in group.tensors for group in self.groups if id(group) in self._balanced):
+        if any(name in group.tensors for group in self.groups if id(group) in self._factors):
             return 1.0
         return 2.0 ** math.ceil(math.log2(max(float(self.moments[name].largest.max()), 1e-9) / (self.top + 0.5)))
 
@@ -243,10 +255,10 @@ class _Work:
             self.noise[layer.result] = self._spread(self.noise.get(layer.result, 1.0), len(factors)) / factors**2
         for layer in group.readers:
             layer.scale_inputs(1 / factors)
-        self._balanced.add(id(group))
+        self._factors[id(group)] = self._factors.get(id(group), 1.0) * factors
         if id(group) in self._results:
             self._results[id(group)] = {name: result * factors for name, result in self._results[id(group)].items()}
-        for name in {*group.tensors, *(layer.source for layer in group.readers), *(layer.result for layer in group.writers)}:
+        for name in {*group.tensors, *(layer.source for layer in group.readers)}:
             self.moments[name] = self.moments[name].scaled(factors)
         self.largest[id(group)] = self.largest[id(group)] * factors
         if group.bound is not None:

@@ -26,7 +26,8 @@ class Group:
         channels: their number.
         writers: layers that write one of the tensors: their output channels take the factors.
         readers: layers that read one: their input channels take the inverse.
-        tensors: names of those that are stored; what only an activation reads is not.
+        sizes: sizes of axis 1 of all of them, by name.
+        tensors: names of those that need an exponent; what only an activation reads does not.
         relays: nodes between them, in execution order.
         clips: those that cut the group off at ``bound``.
         bound: upper bound of all clips; None without any.
@@ -35,6 +36,7 @@ class Group:
     channels: int
     writers: list[Layer] = field(default_factory=list)
     readers: list[Layer] = field(default_factory=list)
+    sizes: dict[str, int] = field(default_factory=dict)
     tensors: list[str] = field(default_factory=list)
     relays: list[ir.Node] = field(default_factory=list)
     clips: list[ir.Node] = field(default_factory=list)
@@ -68,6 +70,7 @@ def find_groups(model: ir.Model, untouched: Collection[str] = ()) -> tuple[list[
             # A flattened tensor has a multiple of the channels.
             group = groups.setdefault(root, Group(shape[1]))
             group.channels = min(group.channels, shape[1])
+            group.sizes[name] = shape[1]
             if sole_consumer(value, "Relu", "Clip") is None:
                 group.tensors.append(name)
     for node in model.graph:

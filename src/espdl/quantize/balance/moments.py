@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import onnx_ir as ir
-from numpy.typing import NDArray
 
 from espdl.quantize.balance.layers import Layer, Vector, is_layer
-from espdl.quantize.float_run import FloatRun
 from espdl.quantize.passes.tools import constant, shape_of
-
-POSITIONS = 256
-"""Elements of each channel that a sample contributes at most to means of squares."""
 
 
 @dataclass
@@ -43,30 +37,6 @@ class Moments:
         """The moments of the tensor with its channels scaled."""
         spread = np.repeat(factors, len(self.low) // len(factors))
         return Moments(self.low * spread, self.high * spread, self.mean * spread, self.square * spread**2, self.seen)
-
-
-def measure(model: ir.Model, names: Sequence[str], samples: Iterable[Mapping[str, NDArray]]) -> dict[str, Moments]:
-    """Moments of the tensors named, over the float network's run on ``samples``; empty without samples, and where they are not finite."""
-    session = FloatRun(model, names)
-    found: dict[str, Moments] = {}
-    count = 0
-    for sample in samples:
-        count += 1
-        for name, array in session.run(sample).items():
-            rows = _by_channel(array)
-            low, high = (limit.astype(np.float64) for limit in (rows.min(axis=1), rows.max(axis=1)))
-            if not np.isfinite(high - low).all():
-                return {}
-            some = _thinned(rows)
-            known = found.setdefault(name, Moments(low, high, np.zeros_like(low), np.zeros_like(low)))
-            known.low, known.high = np.minimum(known.low, low), np.maximum(known.high, high)
-            known.mean += some.mean(axis=1)
-            known.square += np.einsum("ij,ij->i", some, some) / some.shape[1]
-            known.seen += rows.shape[1]
-    for moments in found.values():
-        moments.mean /= count
-        moments.square /= count
-    return found
 
 
 def per_channel(values: Vector, channels: int, largest: bool) -> Vector:
@@ -106,18 +76,3 @@ def _before(node: ir.Node, behind: Vector | float, value: ir.Value) -> Vector | 
     else:
         noise = float(behind.mean())
     return noise / float(np.prod(shape[2:])) if node.op_type == "GlobalAveragePool" else noise
-
-
-def _by_channel(array: NDArray) -> NDArray:
-    """[size of axis 1, rest]."""
-    if array.ndim < 2:
-        return array.reshape(1, -1)
-    if array.shape[0] == 1:
-        return array.reshape(array.shape[1], -1)
-    return np.moveaxis(array, 1, 0).reshape(array.shape[1], -1)
-
-
-def _thinned(rows: NDArray) -> NDArray:
-    """At most about ``POSITIONS`` elements of each row, at an odd distance: rows of a picture are met at changing places."""
-    step = rows.shape[1] // POSITIONS
-    return rows[:, :: step | 1] if step > 1 else rows

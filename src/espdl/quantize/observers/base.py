@@ -45,6 +45,9 @@ class Observer:
     joint: ClassVar[bool] = False
     """Whether one observer weighs all tensors that share an exponent against each other; else each has its own, and the largest counts."""
 
+    surveyed: ClassVar[bool] = False
+    """Whether some values of each channel are enough (:meth:`observe_some`)."""
+
     def __init_subclass__(cls, *, name: str) -> None:
         super().__init_subclass__()
         cls.name = name
@@ -60,6 +63,16 @@ class Observer:
 
     def observe(self, values: NDArray) -> None:
         """Takes finite values of one batch."""
+        raise NotImplementedError
+
+    def observe_some(self, some: NDArray, ends: NDArray, count: int) -> None:
+        """Takes part of a tensor's values in the place of all; only where ``surveyed``.
+
+        Args:
+            some: [size of axis 1, any number], values at even distances.
+            ends: [size of axis 1, 2], the smallest and the largest of all.
+            count: of all values of each channel.
+        """
         raise NotImplementedError
 
     def part(self, view: View) -> Observer:

@@ -14,6 +14,8 @@ CANDIDATES = 6
 HALF_BINS = 4096
 POSITIONS = 64
 """Elements of each channel that one sample contributes at most: enough of them, at even distances."""
+ENOUGH = 1 << 18
+"""Elements that are counted at once, about."""
 
 
 class OutputErrorObserver(Observer, name="output"):
@@ -24,6 +26,7 @@ class OutputErrorObserver(Observer, name="output"):
     """
 
     joint = True
+    surveyed = True
 
     def __init__(self, bits: int, axis: int | None = None) -> None:
         super().__init__(bits, axis)
@@ -59,16 +62,20 @@ class _Part(Observer, name=""):
             return
         rows = values.reshape(1 if values.ndim < 2 or values.shape[0] != 1 else values.shape[1], -1)
         ends = np.stack([rows.min(axis=1), rows.max(axis=1)], axis=1)
+        step = rows.shape[1] // POSITIONS
+        # An odd distance, so that rows of a picture are met at changing places.
+        self.observe_some(rows[:, :: step | 1] if step > 1 else rows, ends, rows.shape[1])
+
+    def observe_some(self, some: NDArray, ends: NDArray, count: int) -> None:
         maximum = float(np.abs(ends).max())
         self.maximum = max(self.maximum, maximum)
         if maximum > 0:
             self._fit(math.frexp(maximum)[1])
-        step = rows.shape[1] // POSITIONS
-        # An odd distance, so that rows of a picture are met at changing places.
-        some = rows[:, :: step | 1] if step > 1 else rows
+        step = some.size // ENOUGH
+        few = some[:, :: step | 1] if step > 1 else some
         # Those taken count for all elements; the ends of each channel are met in any case.
-        self._count(some, rows.size / some.size)
-        if some.size < rows.size:
+        self._count(few, count / few.shape[1])
+        if few.shape[1] < count:
             self._count(ends, 1.0)
 
     def _count(self, rows: NDArray, share: float) -> None:
