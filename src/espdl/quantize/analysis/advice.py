@@ -24,11 +24,12 @@ from espdl.quantize.dataloader import Sample
 from espdl.quantize.float_run import FloatRun
 from espdl.quantize.observers import OBSERVERS
 from espdl.quantize.passes.neighbours import find_neighbours
-from espdl.quantize.passes.tools import constant, input_of
+from espdl.quantize.passes.tools import constant, input_of, sole_consumer
 from espdl.quantize.platform import TargetPlatform
 from espdl.quantize.recipe import apply_recipe, recipe_text
 from espdl.quantize.setting import QuantizationSetting
 from espdl.quantize.setting_check import check_setting
+from espdl.quantize.tables import has_table
 from espdl.wording import counted
 
 LAYERS = 4
@@ -169,9 +170,10 @@ def _proposals(
     if bits == 8:
         sixteen = [name for name in layers if base.graph.bits[name] == 8 and _runs_in_16_bits(nodes[name])]
         for name in sixteen:
-            yield f"{name} in 16 bits", {"dispatching_table": {name: 16}}
-        if len(sixteen) > 1:
-            yield f"the {len(sixteen)} worst layers in 16 bits", {"dispatching_table": dict.fromkeys(sixteen, 16)}
+            yield f"{name} in 16 bits", {"dispatching_table": dict.fromkeys(_with_function(nodes[name]), 16)}
+        for count in range(2, len(sixteen) + 1, 2):
+            together = [part for name in sixteen[:count] for part in _with_function(nodes[name])]
+            yield f"the {count} worst layers in 16 bits", {"dispatching_table": dict.fromkeys(together, 16)}
     current = (setting.quantize_activation_setting.calib_algorithm or "").lower()
     for algorithm in _ALGORITHMS:
         if algorithm != current and algorithm in OBSERVERS:
@@ -181,6 +183,13 @@ def _proposals(
         if not any(getattr(setting, switch) is value for switch, value in lines.items()) and _is_acted_upon(setting, lines):
             yield what, lines
     yield from _splits(base, setting, nodes, layers)
+
+
+def _with_function(node: ir.Node) -> list[str]:
+    """Names of a layer and of the function of one value behind it: in 8 bits, that would lose again what the layer keeps."""
+    behind = sole_consumer(node.outputs[0])
+    follows = behind is not None and has_table(behind) and _runs_in_16_bits(behind)
+    return [node.name or "", behind.name or ""] if behind is not None and follows else [node.name or ""]
 
 
 def _runs_in_16_bits(node: ir.Node) -> bool:
