@@ -8,7 +8,7 @@ from espdl.chips import CHIPS
 from espdl.errors import EspdlError
 from espdl.quantize.platform import get_target_platform
 from espdl.quantize.setting import QuantizationSettingFactory
-from espdl.quantize.setting_check import check_setting
+from espdl.quantize.setting_check import COUNTS, check_setting
 
 
 def test_the_defaults_are_those_of_the_guide() -> None:
@@ -55,7 +55,7 @@ def test_a_name_that_does_not_exist_is_refused_with_the_nearest() -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        "equalization", "matrix_factorization", "lsq_optimization",
+        "matrix_factorization", "lsq_optimization",
         "tqt_optimization", "blockwise_reconstruction", "extension",
     ],
 )  # fmt: skip
@@ -164,7 +164,7 @@ def test_the_default_changes_weights_at_8_bits_and_esp_ppqs_does_not(bits: int) 
     check_setting(theirs)
 
 
-@pytest.mark.parametrize(("group", "name"), [("weight_rounding_setting", "inputs")])
+@pytest.mark.parametrize(("group", "name"), [tuple(path.split(".")) for path in COUNTS])
 @pytest.mark.parametrize("value", [0, -1, 1.5, "many"])
 def test_numbers_that_make_no_sense_are_refused(group: str, name: str, value: object) -> None:
     setting = QuantizationSettingFactory.espdl_setting()

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -25,6 +25,7 @@ from espdl.quantize.analysis.layerwise import layerwise
 from espdl.quantize.calibration_data import open_calibration_data
 from espdl.quantize.check import check_network, require_supported
 from espdl.quantize.dataloader import Sample, samples_of
+from espdl.quantize.equalization import equalize_network
 from espdl.quantize.export import ExportOptions, build_record, file_bytes, write_files
 from espdl.quantize.graph import QuantGraph
 from espdl.quantize.importer import load_network
@@ -35,11 +36,10 @@ from espdl.quantize.passes.tools import input_shapes_of
 from espdl.quantize.pipeline import prepare
 from espdl.quantize.platform import TargetPlatform, get_target_platform
 from espdl.quantize.quantizer import quantize_graph
+from espdl.quantize.scale import joined
 from espdl.quantize.setting import QuantizationSetting, QuantizationSettingFactory
 from espdl.quantize.setting_check import check_setting
 from espdl.quantize.snr import IntegerRun, output_snr
-from espdl.quantize.ssd import SAMPLES as SSD_SAMPLES
-from espdl.quantize.ssd import equalize_by_loss
 from espdl.quantize.streaming import StreamingModel, StreamingOptions, require_streamable, streaming_model
 from espdl.quantize.tables import DEFAULT_STEP, LoweringOptions
 from espdl.quantize.test_values import with_test_values
@@ -195,11 +195,11 @@ def quantize(
     if test_values and not given and not is_needed:
         raise EspdlError("test values need an input", hint="give test_inputs, or calibration data")
     kept: list[Sample] = []
-    if setting.ssd_equalization:
-        first = list(islice(samples, SSD_SAMPLES))
-        samples = chain(first, samples)
-        equalize_by_loss(model, platform, setting, first)
-    graph = quantize_graph(model, platform, setting, _keep(samples, kept), calib_steps)
+    equalized, samples, scales = equalize_network(model, platform, setting, samples, calib_steps)
+    graph = quantize_graph(equalized, platform, setting, _keep(samples, kept), calib_steps)
+    if equalized is not model:
+        graph.reference, graph.scales = model, joined(scales, graph.scales)
+        graph.measures.insert(0, f"weights equalised around {counted(len(scales), 'tensor')}")
     kept += islice(samples, 0 if kept else KEPT_SAMPLES)
     tables = setting.lut_optimization_setting
     fused = tables.target_ops if platform.activation_bits == 16 and setting.lut_optimization else ()

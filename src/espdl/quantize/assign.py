@@ -141,7 +141,8 @@ def node_bits(node: ir.Node, platform: TargetPlatform, forced: bool = False) -> 
         f"operator {node.op_type} cannot run as {QUANT_TYPES[bits].attribute}",
         where=f"node {node.name!r}",
         why=f"it runs as {forms}",
-        hint=f"dispatching_table.append({node.name!r}, get_target_platform({platform.chip.name!r}, 8))",
+        hint=f"dispatching_table.append({node.name!r}, get_target_platform({platform.chip.name!r}, 8)), "
+        f'or in a recipe: [dispatching_table] "{node.name}" = 8',
     )
 
 

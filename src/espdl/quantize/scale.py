@@ -38,6 +38,10 @@ class Scale:
         """Held values as the network's."""
         return (array + self._along(self.offsets, array, axis)) / self._along(self.factors, array, axis)
 
+    def before(self, other: Scale) -> Scale:
+        """Both, one after the other."""
+        return Scale(self.factors * other.factors, self.offsets * other.factors + other.offsets)
+
     @staticmethod
     def _along(vector: NDArray[np.float64], array: NDArray, axis: int) -> NDArray[np.float64]:
         return vector.reshape([-1 if place == axis else 1 for place in range(array.ndim)])
@@ -45,6 +49,11 @@ class Scale:
 
 Scales = Mapping[str, Scale]
 """By the tensor's name in the network; the others are held as they are."""
+
+
+def joined(first: Scales, second: Scales) -> dict[str, Scale]:
+    """What became of tensors in two steps."""
+    return {**first, **{name: first[name].before(scale) if name in first else scale for name, scale in second.items()}}
 
 
 def scales_entry(scales: Scales) -> dict[str, dict[str, str]]:

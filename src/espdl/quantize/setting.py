@@ -82,7 +82,7 @@ class SSDEqualizationSetting(SettingGroup):
 
 @dataclass
 class EqualizationSetting(SettingGroup):
-    """Equalisation of weights between neighbouring layers. Not implemented: ``equalization`` is refused."""
+    """Equalisation of weights between neighbouring layers (:func:`espdl.quantize.balance.equalize`)."""
 
     opt_level: int = 1
     iterations: int = 10
@@ -182,7 +182,9 @@ class WeightRoundingSetting(SettingGroup):
 class BiasCorrectSetting(SettingGroup):
     """Correction of biases (:class:`espdl.quantize.bias_correction.BiasCorrection`), of the layers named or of all.
 
-    It is computed in closed form from all calibration data; what steered ESP-PPQ's way by blocks cannot be changed.
+    It is computed in closed form, for each layer by itself and from all calibration data: the result is the same for any ``block_size``, by
+    which ESP-PPQ cuts the network into parts that it corrects one after the other, and any ``steps``, which ESP-PPQ does not use. The
+    collecting device says where ESP-PPQ keeps tensors meanwhile: ``executor`` or ``cpu``.
     """
 
     interested_layers: list[str] = field(default_factory=list)

@@ -25,7 +25,8 @@ CHOICES = (
     Choice("ssd_equalization", (False, True)),
     Choice("ssd_setting.opt_level", (1,)),
     Choice("ssd_setting.layer_norm", (False,)),
-    Choice("equalization", (False,)),
+    Choice("equalization", (False, True)),
+    Choice("equalization_setting.opt_level", (1, 2)),
     Choice("weight_split", (False, True)),
     Choice("channel_split", (False, True)),
     Choice("channel_split_setting.opt_level", (1, 2)),
@@ -41,9 +42,7 @@ CHOICES = (
     Choice("tqt_optimization", (False,)),
     Choice("blockwise_reconstruction", (False,)),
     Choice("bias_correct", (False, True)),
-    Choice("bias_correct_setting.block_size", (4,)),
-    Choice("bias_correct_setting.steps", (32,)),
-    Choice("bias_correct_setting.collecting_device", ("executor",)),
+    Choice("bias_correct_setting.collecting_device", ("executor", "cpu")),
     Choice("channel_balancing", (False, True)),
     Choice("weight_rounding", (False, True)),
     Choice("fusion", (True,)),
@@ -59,6 +58,14 @@ CHOICES = (
     Choice("extension", (False,)),
     Choice("convtranspose_decomposition", (True,)),
 )
+
+COUNTS = {
+    "equalization_setting.iterations": "rounds",
+    "weight_rounding_setting.inputs": "inputs",
+    "bias_correct_setting.block_size": "layers",
+    "bias_correct_setting.steps": "steps",
+}
+"""Settings that are positive integers, and of what."""
 
 
 def check_setting(setting: QuantizationSetting) -> None:
@@ -83,9 +90,12 @@ def check_setting(setting: QuantizationSetting) -> None:
                 raise EspdlError(
                     f"there is no calibration algorithm {algorithm!r}", where=where, hint="one of " + ", ".join(OBSERVERS)
                 )
-    inputs = setting.weight_rounding_setting.inputs
-    if not isinstance(inputs, int) or inputs < 1:
-        raise EspdlError(f"weight_rounding_setting.inputs = {inputs!r} is no number of inputs", hint="32 is the default")
+    for path, what in COUNTS.items():
+        group, name = path.split(".")
+        count = getattr(getattr(setting, group), name)
+        if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+            default = getattr(type(getattr(setting, group))(), name)
+            raise EspdlError(f"{path} = {count!r} is no number of {what}", hint=f"{default} is the default")
     step = setting.lut_optimization_setting.step
     if not isinstance(step, int) or step < 1 or step & (step - 1):
         raise EspdlError(f"lut_optimization_setting.step = {step!r} is not a power of two", hint="32 is the default")

@@ -18,6 +18,7 @@ from espdl.quantize.passes.neighbours import Neighbours, find_neighbours
 from espdl.quantize.passes.tools import Editor, attribute, constant, input_of, sole_consumer
 from espdl.quantize.platform import TargetPlatform
 from espdl.quantize.quantizer import quantize_graph
+from espdl.quantize.scale import Scale
 from espdl.quantize.setting import QuantizationSetting
 from espdl.quantize.snr import IntegerRun
 from espdl.quantize.subnetwork import subnetwork
@@ -30,7 +31,7 @@ _LARGEST_RATIO = 2.0
 
 def equalize_by_loss(
     model: ir.Model, platform: TargetPlatform, setting: QuantizationSetting, samples: Sequence[Sample]
-) -> list[str]:
+) -> list[tuple[str, dict[str, Scale]]]:
     """Multiplies channels of one layer and divides those of the next, so that what the network computes stays.
 
     Of every pair of layers with only activations and pools in between, the integer run of the pair alone is compared with its float run
@@ -47,14 +48,14 @@ def equalize_by_loss(
         samples: inputs of the network.
 
     Returns:
-        Names of the first layers of the pairs that were changed, once for every change.
+        For every change the name of the pair's first layer, and what became of the tensors between them.
     """
-    changed: list[str] = []
+    changed: list[tuple[str, dict[str, Scale]]] = []
     for _ in range(setting.ssd_setting.iteration):
         found = [
             _equalize(model, pair, platform, setting, samples) for pair in track(_pairs(model), "Equalising pairs of layers")
         ]
-        new = [name for name in found if name]
+        new = [change for change in found if change is not None]
         if not new:
             break
         changed += new
@@ -67,8 +68,8 @@ def _pairs(model: ir.Model) -> list[Neighbours]:
 
 def _equalize(
     model: ir.Model, pair: Neighbours, platform: TargetPlatform, setting: QuantizationSetting, samples: Sequence[Sample]
-) -> str:
-    """The name of the first layer if the pair was changed, else ""."""
+) -> tuple[str, dict[str, Scale]] | None:
+    """The name of the first layer and the scales of the tensors behind it; None if the pair was not changed."""
     first, second = pair.above[0], pair.below[0]
     options = setting.ssd_setting
     last = sole_consumer(second.outputs[0], "Relu", "Clip") or second
@@ -90,9 +91,10 @@ def _equalize(
     tried = [(loss(factors), factors) for factors in _candidates(first, second, activation, options.channel_ratio)]
     best, chosen = min(tried, key=lambda item: item[0], default=(basic, None))
     if chosen is None or not best < options.loss_threshold * basic:
-        return ""
+        return None
     _scale(model, first.name or "", second.name or "", chosen)
-    return first.name or ""
+    scale = Scale(chosen, np.zeros_like(chosen))
+    return first.name or "", {node.outputs[0].name or "": scale for node in (first, *pair.between)}
 
 
 def _positive_peaks(array: NDArray) -> NDArray[np.float64]:

@@ -46,8 +46,8 @@ class Group:
 def find_groups(model: ir.Model, untouched: Collection[str] = ()) -> tuple[list[Group], list[Layer]]:
     """The groups of a network in the order in which they are written, and all of its layers.
 
-    Tensors are joined by the operators in :data:`RELAYS`, Clip from 0 to a constant, and Add of two tensors of the same shape. A group
-    is free where only layers write it, only layers read it, and nothing else touches it.
+    Tensors are joined by the operators in :data:`RELAYS`, Clip from 0 to a constant, and Add or Sub of two tensors of the same shape. A
+    group is free where only layers write it, only layers read it, and nothing else touches it.
 
     Args:
         model: a prepared network.
@@ -109,7 +109,7 @@ def _keeps_factors(node: ir.Node) -> bool:
     before, after = shape_of(node.inputs[0]) if node.inputs else None, shape_of(node.outputs[0])
     if before is None or after is None or len(before) < 2 or before[0] != 1:
         return False
-    if node.op_type == "Add":
+    if node.op_type in ("Add", "Sub"):
         return all(constant(value) is None and shape_of(value) == after for value in node.inputs)
     if node.op_type == "Clip":
         return len(node.inputs) == 3 and scalar(node.inputs[1]) == 0.0 and (scalar(node.inputs[2]) or 0.0) > 0.0
