@@ -13,6 +13,8 @@ from espdl.dl import Model
 from espdl.dtypes import DType
 from espdl.fbs import read_model, records
 from espdl.quantize.api import QuantizedModel, quantize
+from espdl.quantize.float_run import FloatRun
+from espdl.quantize.importer import load_network
 from espdl.quantize.platform import get_target_platform
 from espdl.quantize.setting import QuantizationSetting, QuantizationSettingFactory
 from espdl.quantize.test_values import to_file
@@ -278,3 +280,36 @@ def test_the_node_is_that_of_published_files(conformance: Path, name: str, targe
         x, y = (next(tensor for tensor in graph.initializer if tensor.name == key) for graph in (ours, theirs))
         assert (x.data_type, x.dims, x.doc_string, x.exponents) == (y.data_type, y.dims, y.doc_string, y.exponents)
         np.testing.assert_array_equal(x.data, y.data)
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("kind", ["GRU", "LSTM"])
+@pytest.mark.parametrize(
+    "attributes",
+    [{"direction": "reverse"}, {"layout": 1}, {"layout": 1, "direction": "reverse"}],
+    ids=["reverse", "turned", "both"],
+)
+def test_layers_the_other_way_round_become_ones_that_the_chip_has(attributes: dict[str, Any], kind: str, bits: int) -> None:
+    """ONNX Runtime does not run layout 1: what is right comes from the same layer with the sequence first."""
+    turned = "layout" in attributes
+    states = ["h"] if kind == "GRU" else ["h", "c"]
+    initial = {name: weights(1, 1, HIDDEN, seed=9 + i) * 0.5 for i, name in enumerate(states)}
+    names = ["y", *(f"y_{name}" for name in states)]
+
+    def source(shape: list[int], **options: Any) -> Any:
+        nodes = [layer(kind, f"x w r b _ {' '.join(states)}", " ".join(names), **options)]
+        return network(nodes, {"x": shape}, {**parameters(kind), **initial}, outputs=" ".join(names))
+
+    shape = [1, STEPS, INPUTS] if turned else [STEPS, 1, INPUTS]
+    data = [array.reshape(shape) for array in DATA]
+    result = quantize(source(shape, **attributes), data, target="esp32s3", bits=bits, test_values=True)
+    assert attribute(node(result, kind), "direction") in (None, "forward") and not attribute(node(result, kind), "layout")
+    reversals = [item for item in result.record.graph.node if item.op_type == "ReverseSequence"]
+    assert len(reversals) == (2 if "direction" in attributes else 0)
+    plain = load_network(source([STEPS, 1, INPUTS], **{key: value for key, value in attributes.items() if key != "layout"}))
+    exact, found = FloatRun(plain, names).run({"x": DATA[0]}), result.run({"x": data[0]})
+    for name, wanted in exact.items():
+        if turned:
+            wanted = wanted.transpose((2, 0, 1, 3) if name == "y" else (1, 0, 2))
+        np.testing.assert_allclose(found[name], wanted, atol=0.05 if bits == 8 else 0.01)
+    assert result.model(arithmetic="reference").test()

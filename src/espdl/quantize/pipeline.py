@@ -27,6 +27,7 @@ from espdl.quantize.passes.fuse_swish import FuseSwish
 from espdl.quantize.passes.legalise_arithmetic import LegaliseArithmetic, LegaliseExpand
 from espdl.quantize.passes.legalise_depth import LegaliseDepth
 from espdl.quantize.passes.legalise_pool import CountedPool, GlobalPool
+from espdl.quantize.passes.legalise_recurrent import LegaliseRecurrent
 from espdl.quantize.passes.legalise_resize import LegaliseResize
 from espdl.quantize.passes.merge_slices import MergeSlices
 from espdl.quantize.passes.name_nodes import NameNodes
@@ -90,6 +91,9 @@ FLOAT_PASSES: tuple[FloatPass, ...] = (
     ),
     FloatPass("expand", lambda chip: LegaliseExpand(), "Expand and Tile -> broadcasting, or Concat"),
     FloatPass("recurrent", lambda chip: TidyRecurrent(), "zero initial states and full sequence lengths of GRU and LSTM"),
+    FloatPass(
+        "turn_recurrent", lambda chip: LegaliseRecurrent(), "GRU and LSTM with the batch first or from the end of the sequence"
+    ),
     FloatPass("fuse_attention", lambda chip: FuseAttention(), "MatMul, Softmax, MatMul -> Attention", "espdl_attention_fusion"),
     FloatPass("attention", lambda chip: TidyAttention(), "Attention on heads, masks of 0 and -inf as truth values"),
     FloatPass(
