@@ -1,5 +1,5 @@
-"""How much accuracy quantizing costs on labelled tasks: float, ESP-PPQ as noted beside each task, our default,
-the preset ``accurate``, and 16 bits.
+"""How much accuracy quantizing costs on labelled tasks: float, ESP-PPQ as noted beside each task, the preset ``esp_ppq``,
+our default, and 16 bits.
 
 A task is a folder with ``model.onnx``, ``calib.npz`` (x), ``test.npz`` (x, y) and ``meta.json`` (top-1 in float and of ESP-PPQ per
 target). Pictures are uint8 in NHWC and are normalised as ``meta.json`` says. Figures are of the integer run, in both arithmetics.
@@ -28,11 +28,11 @@ from espdl.quantize.test_values import from_file, to_file
 TARGETS = ("esp32s3", "esp32p4")
 SAMPLES = 32
 KINDS = {
+    "esp_ppq": QuantizationSettingFactory.esp_ppq_setting(8),
     "default": None,
-    "accurate": QuantizationSettingFactory.accurate_setting(8),
     "16 bits": QuantizationSettingFactory.espdl_setting(16),
 }
-"""Our settings: the default, the preset ``accurate``, and ``--bits 16``."""
+"""Our settings: the preset ``esp_ppq``, the default, and ``--bits 16``."""
 
 
 def inputs_of(path: Path, meta: dict[str, Any]) -> Any:

@@ -14,6 +14,7 @@ IMPORTS = [
     ("espdl.api", "insert_streaming_cache_on_var"),  # 3.9
     ("espdl.executor", "TorchExecutor"),  # 3.1
     ("espdl.executor.torch", "TorchExecutor"),
+    ("espdl.quantization.analyse", "graphwise_error_analyse layerwise_error_analyse statistical_analyse"),
     ("espdl.core", "TargetPlatform"),
     ("espdl.IR", "BaseGraph"),
 ]

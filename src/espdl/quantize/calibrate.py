@@ -135,6 +135,7 @@ def run_network(
             raise _not_finite(model, sample, count)
         for listener in listeners:
             listener.observe(tensors)
+        del tensors  # before the next run makes as many
         count += 1
     if not count:
         raise EspdlError("the calibration data are empty")

@@ -83,19 +83,18 @@ def balance_channels(
     Returns:
         A network that computes the same, up to float rounding, on activations of the size seen.
     """
-    unshifted: set[int] = set()
+    balanced, unshifted = model.clone(), set[int]()
     while moments:
-        balanced = model.clone()
-        groups, layers = find_groups(balanced, untouched)
-        if not groups:
+        work = _Work(balanced, chip, bits, untouched, dict(moments), shift, unshifted)
+        if not work.groups:
             break
-        kinds = [shift_of(group) if shift and i not in unshifted else Shift.NONE for i, group in enumerate(groups)]
-        work = _Work(balanced, chip, bits, groups, layers, dict(moments), kinds)
-        scaled = work.run()
+        scaled = work.choose()
         if work.too_wide <= unshifted:
+            work.apply(scaled)
             meeting = tuple(tuple(group.tensors) for group in scaled if len(group.writers) > 1)
             return Balanced(balanced, len(scaled), meeting, work.scales) if scaled else Balanced(model)
         unshifted |= work.too_wide
+        del work, scaled  # before the next takes as much memory
     return Balanced(model)
 
 
@@ -110,33 +109,33 @@ class _Work:
         model: ir.Model,
         chip: Chip,
         bits: int,
-        groups: list[Group],
-        layers: list[Layer],
+        untouched: Collection[str],
         moments: dict[str, Moments],
-        kinds: list[Shift],
+        shift: bool,
+        unshifted: Collection[int],
     ) -> None:
         self.model = model
         self.chip = chip
         self.bits = bits
-        self.groups = groups
-        self.kinds = kinds
-        self.layers = layers
+        self.groups, self.layers = find_groups(model, untouched)
+        kinds = [shift_of(group) if shift and i not in unshifted else Shift.NONE for i, group in enumerate(self.groups)]
         self.per_channel = chip.per_channel_weights
         self.top = float(2 ** (bits - 1) - 1)
         self.largest_bias = float(2 ** (chip.export_bias_bits(bits) - 1) - 1)
         self.moments = moments
         self.noise = sensitivities(model)
-        self.behind = {id(layer): self._spread(self.noise.get(layer.result, 1.0), len(layer.weight)) for layer in layers}
+        self.behind = {id(layer): self._spread(self.noise.get(layer.result, 1.0), len(layer.weight)) for layer in self.layers}
         self.largest: dict[int, Vector] = {}
         self.reached: dict[int, NDArray[np.bool_]] = {}
         self.too_wide: set[int] = set()
         self.scales: dict[str, Scale] = {}
         self._factors: dict[int, Vector] = {}
+        self._shifts: dict[int, dict[str, Vector]] = {}
         self._results: dict[int, dict[str, Vector]] = {}
-        self._kinds = {id(group): kind for group, kind in zip(groups, kinds, strict=True)}
+        self._kinds = {id(group): kind for group, kind in zip(self.groups, kinds, strict=True)}
 
-    def run(self) -> list[Group]:
-        """Scales and shifts; returns the groups that were scaled."""
+    def choose(self) -> list[Group]:
+        """Chooses factors and shifts; returns the groups that have some. The network stays as it is."""
         for group in self.groups:
             self._look_at(group)
         for _ in range(SWEEPS):
@@ -144,23 +143,27 @@ class _Work:
                 factors = choose_factors(self._demands(group))
                 if factors is not None:
                     self._scale(group, factors)
-        edit = Editor(self.model)
         scaled = [group for group in self.groups if id(group) in self._factors]
-        offsets = {id(group): self._offsets(group) for group in scaled if self._kinds[id(group)] is not Shift.NONE}
-        self.scales = {name: self._scale_of(group, name, offsets.get(id(group), {})) for group in scaled for name in group.sizes}
+        self._shifts = {id(group): self._offsets(group) for group in scaled if self._kinds[id(group)] is not Shift.NONE}
         steps = {layer.source: self._step(layer.source) for layer in self.layers}
         for place, group in enumerate(self.groups):
-            if id(group) in offsets and not fits_accumulators(self.chip, self.bits, group, offsets[id(group)], steps):
+            if id(group) in self._shifts and not fits_accumulators(self.chip, self.bits, group, self._shifts[id(group)], steps):
                 self.too_wide.add(place)
+        return scaled
+
+    def apply(self, scaled: list[Group]) -> None:
+        """Puts what was chosen into the network."""
+        edit = Editor(self.model)
         for group in scaled:
-            if id(group) in offsets:
-                apply_shift(edit, group, self._kinds[id(group)], offsets[id(group)], -self.top - 1)
+            offsets = self._shifts.get(id(group), {})
+            self.scales |= {name: self._scale_of(group, name, offsets) for name in group.sizes}
+            if offsets:
+                apply_shift(edit, group, self._kinds[id(group)], offsets, -self.top - 1)
         for layer in self.layers:
             layer.write_back()
         for group in scaled:
             for node in group.clips:
                 node.replace_input_with(2, edit.constant(f"{node.name}_high", np.array(group.bound, np.float32)))
-        return scaled
 
     def _scale_of(self, group: Group, name: str, offsets: Mapping[str, Vector]) -> Scale:
         pair = (self._factors[id(group)], offsets.get(name, np.zeros(group.channels)))

@@ -33,9 +33,9 @@ class Layer:
         array = array.T if self._transposed else array
         self._shape = array.shape
         self.depthwise = node.op_type == "Conv" and attribute(node, "group", 1) != 1
-        self.weight = array.reshape(array.shape[0], 1 if self.depthwise else channels, -1).copy()
+        self.weight = array.reshape(array.shape[0], 1 if self.depthwise else channels, -1)
         bias = _wide(node, 2)
-        self.bias = None if bias is None else bias.reshape(-1).copy()
+        self.bias = None if bias is None else bias.reshape(-1)
 
     @property
     def source(self) -> str:
@@ -104,6 +104,7 @@ def is_layer(node: ir.Node) -> bool:
 
 
 def _wide(node: ir.Node, index: int) -> Vector | None:
+    """A copy of a constant, C-contiguous as every constant is."""
     array = constant(input_of(node, index))
     return None if array is None else array.astype(np.float64)
 
