@@ -88,7 +88,8 @@ def calibrate_from(graph: QuantGraph, survey: Survey, scales: Scales) -> None:
 def watched(graph: QuantGraph) -> list[str]:
     """Names of the activations whose values decide about exponents."""
     initializers = graph.model.graph.initializers
-    return [name for name in _observers(graph) if name not in initializers]
+    names = [name for _, group in _roots(graph) for name in group]
+    return [name for name in dict.fromkeys(names) if name not in initializers]
 
 
 def gate_reaches(graph: QuantGraph) -> list[GateReach]:
@@ -125,17 +126,23 @@ def run_network(
         EspdlError: when there are none, and when a sample, or what the network makes of it, is not finite.
     """
     session = FloatRun(model, list(dict.fromkeys(name for listener in listeners for name in listener.names)), constants)
+    surveys = [listener for listener in listeners if isinstance(listener, Survey)]
+    surveyed = {name for survey in surveys for name in survey.names}
     count = 0
     for sample in track(samples, "Calibrating", total):
         for name, array in sample.items():
             if array.dtype.kind == "f" and not _is_finite(array):
                 raise EspdlError(f"calibration sample {count} holds NaN or infinite values", where=f"input {name!r}")
         tensors = session.run(sample)
-        if not all(map(_is_finite, tensors.values())):
+        others = [array for name, array in tensors.items() if name not in surveyed]
+        for survey in surveys:
+            survey.observe(tensors)
+        if not all(survey.is_finite for survey in surveys) or not all(map(_is_finite, others)):
             raise _not_finite(model, sample, count)
         for listener in listeners:
-            listener.observe(tensors)
-        del tensors  # before the next run makes as many
+            if listener not in surveys:
+                listener.observe(tensors)
+        del tensors, others  # before the next run makes as many
         count += 1
     if not count:
         raise EspdlError("the calibration data are empty")
@@ -157,6 +164,22 @@ def quantized_weights(graph: QuantGraph) -> dict[str, NDArray]:
 
 def _observers(graph: QuantGraph) -> dict[str, list[_Watch]]:
     """What looks at each tensor, by name; a tensor may belong to several groups (8 and 16 bits)."""
+    views = _Views(graph)
+    initializers = graph.model.graph.initializers
+    found: dict[str, list[_Watch]] = {}
+    for root, names in _roots(graph):
+        shared = create_observer(root.observer, root.bits)
+        for name in names:
+            observer = shared if shared.joint else create_observer(root.observer, root.bits)
+            watch = _Watch(root, observer, observer.part(views.of(name)))
+            found.setdefault(name, []).append(watch)
+            if name in initializers:
+                watch.part.observe(initializers[name].const_value.numpy())  # type: ignore[union-attr]  # initializers have values
+    return found
+
+
+def _roots(graph: QuantGraph) -> list[tuple[QuantInfo, list[str]]]:
+    """The groups that need exponents, each with the names of the tensors that these must suit."""
     roots: dict[int, QuantInfo] = {}
     further: dict[int, list[str]] = {}
     for info in graph.infos():
@@ -164,18 +187,7 @@ def _observers(graph: QuantGraph) -> dict[str, list[_Watch]]:
         if root.role is Role.ACTIVATION and not root.has_exponents:
             roots[id(root)] = root
             further.setdefault(id(root), list(root.watched)).extend(info.watched)
-    views = _Views(graph)
-    initializers = graph.model.graph.initializers
-    found: dict[str, list[_Watch]] = {}
-    for root in roots.values():
-        shared = create_observer(root.observer, root.bits)
-        for name in dict.fromkeys((root.value, *further[id(root)])):
-            observer = shared if shared.joint else create_observer(root.observer, root.bits)
-            watch = _Watch(root, observer, observer.part(views.of(name)))
-            found.setdefault(name, []).append(watch)
-            if name in initializers:
-                watch.part.observe(initializers[name].const_value.numpy())  # type: ignore[union-attr]  # initializers have values
-    return found
+    return [(root, list(dict.fromkeys((root.value, *further[key])))) for key, root in roots.items()]
 
 
 def _set_exponents(watches: Iterable[_Watch]) -> None:

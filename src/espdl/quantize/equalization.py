@@ -42,7 +42,7 @@ def equalize_network(
         if survey.names:
             kept = KeptSamples(waiting)
             run_network(changed, kept, total, [survey])
-            waiting = iter(kept)
+            waiting = _once_more(kept)
         scales = equalize(changed, setting.equalization_setting, survey.moments())
     if setting.ssd_equalization:
         first = list(islice(waiting, SAMPLES))
@@ -50,3 +50,8 @@ def equalize_network(
         for _, found in equalize_by_loss(changed, platform, setting, first):
             scales = joined(scales, found)
     return changed, waiting, scales
+
+
+def _once_more(kept: KeptSamples) -> Iterator[Sample]:
+    with kept:
+        yield from kept

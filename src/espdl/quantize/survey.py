@@ -25,11 +25,15 @@ class Survey:
 
     Args:
         names: of the tensors.
+
+    Attributes:
+        is_finite: whether all that was seen is.
     """
 
     def __init__(self, names: Iterable[str]) -> None:
         self._tensors = {name: _Tensor() for name in names}
         self._samples = 0
+        self.is_finite = True
 
     @property
     def names(self) -> list[str]:
@@ -39,7 +43,7 @@ class Survey:
     def observe(self, tensors: Mapping[str, NDArray]) -> None:
         """Takes in one run of the float network."""
         for name, tensor in self._tensors.items():
-            tensor.add(by_channel(tensors[name]), self._samples)
+            self.is_finite &= tensor.add(by_channel(tensors[name]), self._samples)
         self._samples += 1
 
     def values(self, name: str) -> NDArray[np.float32]:
@@ -48,7 +52,7 @@ class Survey:
 
     def moments(self) -> dict[str, Moments]:
         """Moments of all tensors, the means over the elements kept; empty where nothing, or something infinite, was seen."""
-        if not self._samples or not all(np.isfinite(tensor.high - tensor.low).all() for tensor in self._tensors.values()):
+        if not self._samples or not self.is_finite:
             return {}
         return {name: tensor.moments() for name, tensor in self._tensors.items() if tensor.seen}
 
@@ -63,15 +67,16 @@ class _Tensor:
     stride: int = 1
     seen: int = 0
 
-    def add(self, rows: NDArray, number: int) -> None:
-        """Takes the elements of sample ``number``."""
+    def add(self, rows: NDArray, number: int) -> bool:
+        """Takes the elements of sample ``number``. Returns whether all of them are finite."""
         if not rows.size:
-            return
+            return True
         low, high = rows.min(axis=1).astype(np.float64), rows.max(axis=1).astype(np.float64)
+        is_finite = bool(np.isfinite(high - low).all())
         self.low, self.high = (np.minimum(self.low, low), np.maximum(self.high, high)) if self.seen else (low, high)
         self.seen += rows.shape[1]
         if number % self.stride:
-            return
+            return is_finite
         more = max(FEW // len(rows), 1)
         step = -(-rows.shape[1] // (POSITIONS * more))
         # At an odd distance, and from another start each time, so that rows and columns of a picture are met at changing places.
@@ -80,6 +85,7 @@ class _Tensor:
         while len(self.kept) > 1 and sum(part.shape[1] for part in self.kept) > KEPT * more:
             self.kept = self.kept[::2]
             self.stride *= 2
+        return is_finite
 
     def values(self) -> NDArray[np.float32]:
         return np.concatenate(self.kept, axis=1) if self.kept else np.zeros((0, 0), np.float32)

@@ -83,9 +83,9 @@ def balance_channels(
     Returns:
         A network that computes the same, up to float rounding, on activations of the size seen.
     """
-    balanced, unshifted = model.clone(), set[int]()
+    balanced, unshifted, noise = model.clone(), set[int](), sensitivities(model) if moments else {}
     while moments:
-        work = _Work(balanced, chip, bits, untouched, dict(moments), shift, unshifted)
+        work = _Work(balanced, chip, bits, untouched, dict(moments), dict(noise), shift, unshifted)
         if not work.groups:
             break
         scaled = work.choose()
@@ -111,6 +111,7 @@ class _Work:
         bits: int,
         untouched: Collection[str],
         moments: dict[str, Moments],
+        noise: dict[str, Vector | float],
         shift: bool,
         unshifted: Collection[int],
     ) -> None:
@@ -123,7 +124,7 @@ class _Work:
         self.top = float(2 ** (bits - 1) - 1)
         self.largest_bias = float(2 ** (chip.export_bias_bits(bits) - 1) - 1)
         self.moments = moments
-        self.noise = sensitivities(model)
+        self.noise = noise
         self.behind = {id(layer): self._spread(self.noise.get(layer.result, 1.0), len(layer.weight)) for layer in self.layers}
         self.largest: dict[int, Vector] = {}
         self.reached: dict[int, NDArray[np.bool_]] = {}
