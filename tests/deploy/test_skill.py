@@ -125,6 +125,10 @@ def test_an_operator_in_the_sources(tmp_path: Path) -> None:
     shutil.copytree(PACKAGE, tmp_path / "src" / "espdl", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(ROOT / "tests", tmp_path / "tests", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    # an editable install finds its own espdl before any path is looked at
+    (tmp_path / "src" / "sitecustomize.py").write_text(
+        "import sys\nsys.meta_path[:] = [f for f in sys.meta_path if not type(f).__module__.startswith('_editable')]\n"
+    )
     modules = tmp_path / "src" / "espdl" / "dl" / "module"
     (modules / "mish.py").write_text(filled("source_unary.py", **words))
     listed = (modules / "__init__.py").read_text()
