@@ -66,13 +66,10 @@ class Tables:
         At 16 bits the chip reads tables of LUT and Gelu only: the operators that settings name become LUT. A user's own operator always
         does, so that the chip, which does not know it, can run it.
         """
-        if not bits or source is None or target is None or not has_table(node):
+        found = looked_up(node, bits, self.options)
+        if found is None or source is None or target is None:
             return node.op_type
-        is_custom = node.op_type not in BUILT_IN
-        becomes_lut = is_custom or (bits == 16 and node.op_type in self.options.table_ops and len(node.inputs) == 1)
-        if bits == 16 and not becomes_lut and not issubclass(module_of(node), Lut):
-            return node.op_type
-        step = 1 if bits == 8 else self.options.table_step if becomes_lut else self.options.other_step
+        becomes_lut, step = found
         if step < 1 or step & (step - 1):
             raise EspdlError(
                 f"int16_lut_step = {step} is not a power of two",
@@ -89,6 +86,17 @@ class Tables:
             if bits == 16:
                 attributes.update(int16_lut_step=step)
         return "LUT" if becomes_lut else node.op_type
+
+
+def looked_up(node: ir.Node, bits: int, options: LoweringOptions) -> tuple[bool, int] | None:
+    """Whether a node of that width becomes a LUT in the file, and the distance of the inputs of its table; None where it has none."""
+    if not bits or not has_table(node):
+        return None
+    is_custom = node.op_type not in BUILT_IN
+    becomes_lut = is_custom or (bits == 16 and node.op_type in options.table_ops and len(node.inputs) == 1)
+    if bits == 16 and not becomes_lut and not issubclass(module_of(node), Lut):
+        return None
+    return becomes_lut, 1 if bits == 8 else options.table_step if becomes_lut else options.other_step
 
 
 def has_table(node: ir.Node) -> bool:

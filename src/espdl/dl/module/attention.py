@@ -25,7 +25,7 @@ from espdl.dl.module.checks import (
 from espdl.dl.module.contract import INTEGER_AND_FLOAT, Availability, Contract, Limit, NodeFacts, Quantization
 from espdl.dtypes import DType
 from espdl.errors import EspdlError
-from espdl.rounding import dequantize, quantize
+from espdl.rounding import Rounding, dequantize, quantize
 from espdl.tensor import TensorBase
 
 MASK = 3
@@ -203,24 +203,53 @@ class Attention(Module, op_type="Attention"):
         if dtype is DType.FLOAT or not machine.chip.integer_attention:
             return self._float_step(q, k, v, mask, y, machine)
         exponents = [tensor_exponent(tensor) for tensor in (q, k, v, y)]
-        q_scale, k_scale, *scales = (np.ldexp(np.float32(1), exponent) for exponent in exponents)
-        with np.errstate(all="ignore"):
-            logit = self._scale(q.shape[-1]) * q_scale * k_scale
-        if not _SMALLEST_SCALE <= float(logit) < np.inf:
-            raise EspdlError(
-                f"scale times the scales of Q and K is {logit}", why="the chip takes its reciprocal", hint="the file is damaged"
-            )
+        self._logit(q.shape[-1], exponents)
         attend = attend8 if dtype is DType.INT8 else attend16
         rounding = machine.chip.rounding
 
         def step() -> None:
-            def compute(a: NDArray, b: NDArray, c: NDArray, m: NDArray | None) -> NDArray:
-                return attend(a, b, c, m, logit, (scales[0], scales[1]), rounding)
-
             with np.errstate(all="ignore"):
-                y.data[...] = self._attend(compute, q.data, k.data, v.data, None if mask is None else mask.data)
+                hidden = None if mask is None else mask.data
+                y.data[...] = self.integer_forward((q.data, k.data, v.data), hidden, exponents, attend, rounding)
 
         return step
+
+    def _logit(self, depth: int, exponents: Sequence[int]) -> np.float32:
+        """What one unit of a product of Q and K is worth in the exponent. Raises :class:`EspdlError` where that is no normal number."""
+        q_scale, k_scale = (np.ldexp(np.float32(1), exponent) for exponent in exponents[:2])
+        with np.errstate(all="ignore"):
+            logit = self._scale(depth) * q_scale * k_scale
+        if not _SMALLEST_SCALE <= float(logit) < np.inf:
+            raise EspdlError(
+                f"scale times the scales of Q and K is {logit}", why="the chip takes its reciprocal", hint="the file is damaged"
+            )
+        return logit
+
+    def integer_forward(
+        self,
+        operands: Sequence[NDArray],
+        mask: NDArray | None,
+        exponents: Sequence[int],
+        attend: Callable[..., NDArray],
+        rounding: Rounding,
+    ) -> NDArray:
+        """The chip's integers for those of Q, K and V.
+
+        Args:
+            operands: int8 or int16, in the order of axes of the operator.
+            mask: as the operator takes it.
+            exponents: of Q, K, V and the result.
+            attend: ``attend8`` or ``attend16`` of :mod:`espdl.dl.module.attention_rules`.
+            rounding: of the chip.
+        """
+        q, k, v = operands
+        logit = self._logit(q.shape[-1], exponents)
+        v_scale, y_scale = (np.ldexp(np.float32(1), exponent) for exponent in exponents[2:])
+
+        def compute(a: NDArray, b: NDArray, c: NDArray, m: NDArray | None) -> NDArray:
+            return attend(a, b, c, m, logit, (v_scale, y_scale), rounding)
+
+        return self._attend(compute, q, k, v, mask)
 
     def _float_step(
         self, q: TensorBase, k: TensorBase, v: TensorBase, mask: TensorBase | None, y: TensorBase, machine: Machine
