@@ -75,7 +75,7 @@ def espdl_quantize_onnx(
         dispatching_override: platform by node name; as ``setting.dispatching_table``.
         dispatching_method: ``allin``.
         setting: of ``QuantizationSettingFactory.espdl_setting()``; it is not changed.
-        device: ``cpu``.
+        device: where training runs that the setting asks for: ``cpu``, ``cuda``; everything else runs on the CPU.
         error_report: prints how close the integer run is to the float network on calibration data, with the guide's tables of
             errors by layer.
         skip_export: writes nothing.
@@ -105,8 +105,6 @@ def espdl_quantize_onnx(
         encrypt_data=kwargs.pop("encrypt_data", False),
         config_path=kwargs.pop("config_path", None),
     )
-    if str(device) != "cpu":
-        raise EspdlError(f"device {device!r} is not supported", hint="device='cpu'")
     metadata, version, step = (
         kwargs.pop("metadata_props", None),
         kwargs.pop("model_version", 0),
@@ -144,6 +142,7 @@ def espdl_quantize_onnx(
         metadata=metadata,
         model_version=version,
         table_step=step,
+        device=str(device),
         streaming=streaming,
     )
     if error_report:
@@ -194,7 +193,8 @@ def espdl_quantize_torch(
         espdl_export_file, calib_dataloader, calib_steps: as there; inputs are named after the arguments of ``forward``.
         input_shape: shape of the input, or a list of shapes; None where ``inputs`` are given.
         inputs: one tensor or array per input: for the export (inputs that are not float32 need them) and the test values.
-        device: where the module runs while it is exported, and is afterwards; everything else runs on the CPU.
+        device: where the module runs while it is exported, and is afterwards, and where training runs that the setting asks for;
+            everything else runs on the CPU.
         opset_version: of the ONNX network.
         dynamo: which of PyTorch's two exporters; None tries the older one, whose node names are ESP-PPQ's, then the newer one.
         **kwargs: these and all others as there.
@@ -207,6 +207,7 @@ def espdl_quantize_torch(
     """
     from espdl.fbs.files import require_writable, write_atomically
     from espdl.quantize.torch_import import export_network
+    from espdl.quantize.train import trains
 
     beside = Path(espdl_export_file).with_suffix(".onnx")
     if not skip_export:
@@ -227,6 +228,7 @@ def espdl_quantize_torch(
         dispatching_override=dispatching_override,
         dispatching_method=dispatching_method,
         setting=setting,
+        device=str(device) if setting is not None and trains(setting) else "cpu",
         error_report=error_report,
         skip_export=skip_export,
         export_config=export_config,

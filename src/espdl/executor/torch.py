@@ -22,7 +22,7 @@ class TorchExecutor:
 
     Args:
         graph: what quantizing returned.
-        device: where the answers are put; the run itself is on the CPU.
+        device: where the answers are put; the run on integers is on the CPU, that with gradients there.
         arithmetic: ``silicon`` (what the chip will answer) or ``reference`` (what test values hold).
 
     Raises:
@@ -34,6 +34,8 @@ class TorchExecutor:
         if not isinstance(graph, QuantizedModel):
             raise EspdlError(f"a {type(graph).__name__} cannot be run", hint="give what espdl_quantize_torch returned")
         network = graph.graph.model.graph
+        self._graph, self._lowering = graph.graph, graph.export.lowering
+        self._differentiable: Any = None
         self.device = device
         self._shapes = input_shapes_of(graph.graph.model)
         self._outputs = [value.name or "" for value in network.outputs]
@@ -61,6 +63,28 @@ class TorchExecutor:
         if not results:
             raise EspdlError("the batch holds no samples")
         return [self._tensor([result[name] for result in results]) for name in names]
+
+    def forward_with_gradient(self, inputs: Any, output_names: Sequence[str] | None = None) -> list[Any]:
+        """Runs the float network with its tensors rounded as the chip does, so that gradients reach the inputs.
+
+        Values are those of :meth:`forward` in reference arithmetic, up to what float sums of 16-bit numbers lose.
+
+        Args:
+            inputs: tensors on ``device``, in any form that :meth:`forward` takes; the batch may hold several samples where the network's
+                operators allow it.
+            output_names: as there.
+
+        Returns:
+            Tensors on ``device``.
+
+        Raises:
+            EspdlError: for a device that is not there, inputs that do not fit, and a tensor that the network does not have.
+        """
+        if self._differentiable is None:
+            from espdl.quantize.train.executor import QuantExecutor
+
+            self._differentiable = QuantExecutor(self._graph, self.device, lowering=self._lowering)
+        return self._differentiable(inputs, output_names)
 
     def _tensor(self, arrays: list[NDArray]) -> Any:
         joined = arrays[0] if len(arrays) == 1 else np.concatenate([np.atleast_1d(array) for array in arrays])

@@ -43,6 +43,7 @@ from espdl.quantize.snr import IntegerRun, output_snr
 from espdl.quantize.streaming import StreamingModel, StreamingOptions, require_streamable, streaming_model
 from espdl.quantize.tables import DEFAULT_STEP, LoweringOptions
 from espdl.quantize.test_values import with_test_values
+from espdl.quantize.train import require_training
 from espdl.wording import counted
 
 KEPT_SAMPLES = 8
@@ -150,6 +151,7 @@ def quantize(
     metadata: Mapping[str, str] | None = None,
     model_version: int = 0,
     table_step: int = DEFAULT_STEP,
+    device: str = "cpu",
     streaming: StreamingOptions | None = None,
 ) -> QuantizedModel:
     """Quantizes a float network for a chip.
@@ -172,6 +174,7 @@ def quantize(
         model_version: a number of the user's.
         table_step: distance of the inputs of 16-bit tables, a power of two, for operators that ``setting.lut_optimization_setting``
             does not name.
+        device: where training runs that the setting asks for; the rest runs on the CPU.
         streaming: makes a file for chunks, too.
 
     Raises:
@@ -180,6 +183,7 @@ def quantize(
     platform = target if isinstance(target, TargetPlatform) else get_target_platform(target, bits)
     setting = setting or QuantizationSettingFactory.espdl_setting(platform.activation_bits or 8)
     check_setting(setting)
+    require_training(setting, device)
     loaded = load_network(network, input_shapes)
     require_supported(check_network(loaded, platform.chip, setting), platform.chip)
     places = (platform, *setting.dispatching_table.platforms.values())
@@ -196,14 +200,14 @@ def quantize(
         raise EspdlError("test values need an input", hint="give test_inputs, or calibration data")
     kept: list[Sample] = []
     equalized, samples, scales = equalize_network(model, platform, setting, samples, calib_steps)
-    graph = quantize_graph(equalized, platform, setting, _keep(samples, kept), calib_steps)
+    tables = setting.lut_optimization_setting
+    fused = tables.target_ops if platform.activation_bits == 16 and setting.lut_optimization else ()
+    lowering = LoweringOptions(frozenset(fused), tables.step, table_step)
+    graph = quantize_graph(equalized, platform, setting, _keep(samples, kept), calib_steps, device, lowering)
     if equalized is not model:
         graph.reference, graph.scales = model, joined(scales, graph.scales)
         graph.measures.insert(0, f"weights equalised around {counted(len(scales), 'tensor')}")
     kept += islice(samples, 0 if kept else KEPT_SAMPLES)
-    tables = setting.lut_optimization_setting
-    fused = tables.target_ops if platform.activation_bits == 16 and setting.lut_optimization else ()
-    lowering = LoweringOptions(frozenset(fused), tables.step, table_step)
     export = ExportOptions(metadata, model_version, lowering)
     record, lowered = build_record(graph, export)
     data = file_bytes(record)

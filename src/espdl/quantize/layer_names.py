@@ -24,7 +24,7 @@ def with_prepared_names(setting: QuantizationSetting, imported: ir.Model, prepar
         prepared: what the passes made of it.
     """
     present = {node.name or "" for node in prepared.graph}
-    if not any(name not in present for table in _tables(setting) for name in table):
+    if not any(name not in present for table in (*_tables(setting), *_lists(setting)) for name in table):
         return setting
     successors: dict[str, list[str]] = {}
     writers: dict[str, list[str]] = {}
@@ -39,6 +39,10 @@ def with_prepared_names(setting: QuantizationSetting, imported: ir.Model, prepar
     for table in tables:
         _rename(table, present, successors.get)
     _rename(scales, present, writers.get)
+    for names in _lists(changed):
+        names[:] = dict.fromkeys(
+            after for name in names for after in ([name] if name in present else successors.get(name) or [name])
+        )
     return changed
 
 
@@ -49,6 +53,10 @@ def _tables(setting: QuantizationSetting) -> list[dict[str, Any]]:
         setting.quantize_parameter_setting.calib_algorithm_per_layer,
         setting.quant_config_modify_setting.custom_config,
     ]
+
+
+def _lists(setting: QuantizationSetting) -> list[list[str]]:
+    return [setting.tqt_optimization_setting.interested_layers, setting.bias_correct_setting.interested_layers]
 
 
 def _rename(table: dict[str, Any], present: set[str], successors: Callable[[str], list[str] | None]) -> None:

@@ -24,12 +24,20 @@ from espdl.quantize.setting import QuantizationSetting
 from espdl.quantize.setting_check import check_layer_names
 from espdl.quantize.share import share_representations
 from espdl.quantize.survey import Survey
+from espdl.quantize.tables import LoweringOptions
+from espdl.quantize.train import SampleStore, train_graph, trains
 from espdl.quantize.weight_rounding import WeightRounding
 from espdl.wording import counted
 
 
 def quantize_graph(
-    model: ir.Model, platform: TargetPlatform, setting: QuantizationSetting, samples: Iterable[Sample], total: int | None = None
+    model: ir.Model,
+    platform: TargetPlatform,
+    setting: QuantizationSetting,
+    samples: Iterable[Sample],
+    total: int | None = None,
+    device: str = "cpu",
+    lowering: LoweringOptions | None = None,
 ) -> QuantGraph:
     """Quantizes a prepared network.
 
@@ -39,10 +47,15 @@ def quantize_graph(
         setting: algorithms, alignment and exceptions; checked before.
         samples: calibration data, one array of the network's shape per input, by name.
         total: number of samples, for the progress bar.
+        device: where training runs, if the setting asks for it.
+        lowering: with which the file is to be made, for training.
 
     Raises:
         EspdlError: naming the node, tensor or sample concerned.
     """
+    store = SampleStore() if trains(setting) else None
+    if store is not None:
+        samples = store.recorded(samples)
     before = _assigned(model, platform, setting)
     correction = BiasCorrection(before, _corrected_layers(before, setting)) if setting.bias_correct else None
     rounding = WeightRounding(before, setting.weight_rounding_setting.inputs) if setting.weight_rounding else None
@@ -64,6 +77,9 @@ def quantize_graph(
         graph.measures.append(f"weights of {counted(count, 'layer')} rounded together")
     if correction is not None and (count := correction.apply(graph, balanced.scales)):
         graph.measures.append(f"biases of {counted(count, 'layer')} corrected for the mean error of rounded weights")
+    if store is not None:
+        with store:
+            train_graph(graph, setting, store, device, lowering)
     return graph
 
 

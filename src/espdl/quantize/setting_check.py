@@ -9,6 +9,7 @@ from typing import Any
 from espdl.errors import EspdlError
 from espdl.quantize.observers import OBSERVERS
 from espdl.quantize.setting import GraphFormatSetting, QuantizationSetting
+from espdl.quantize.training_check import check_tqt
 from espdl.wording import nearest
 
 
@@ -39,7 +40,7 @@ CHOICES = (
     Choice("quantize_parameter_setting.clip_visiblity", ("EXPORT_WHEN_ACTIVE",)),
     Choice("quantize_parameter_setting.pad_visiblity", ("EXPORT_WHEN_ACTIVE",)),
     Choice("lsq_optimization", (False,)),
-    Choice("tqt_optimization", (False,)),
+    Choice("tqt_optimization", (False, True)),
     Choice("blockwise_reconstruction", (False,)),
     Choice("bias_correct", (False, True)),
     Choice("bias_correct_setting.collecting_device", ("executor", "cpu")),
@@ -90,6 +91,7 @@ def check_setting(setting: QuantizationSetting) -> None:
                 raise EspdlError(
                     f"there is no calibration algorithm {algorithm!r}", where=where, hint="one of " + ", ".join(OBSERVERS)
                 )
+    check_tqt(setting.tqt_optimization_setting)
     for path, what in COUNTS.items():
         group, name = path.split(".")
         count = getattr(getattr(setting, group), name)

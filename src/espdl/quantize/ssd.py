@@ -174,9 +174,10 @@ def _loss(
 
 
 def _for_part(setting: QuantizationSetting, part: ir.Model) -> QuantizationSetting:
-    """A setting without what it says of nodes elsewhere."""
+    """A setting without what it says of nodes elsewhere, and without training."""
     names = {node.name for node in part.graph}
     own = copy.deepcopy(setting)
+    own.tqt_optimization = False
     own.dispatching_table.platforms = {k: v for k, v in own.dispatching_table.platforms.items() if k in names}
     for group in (own.quantize_activation_setting, own.quantize_parameter_setting):
         group.calib_algorithm_per_layer = {k: v for k, v in group.calib_algorithm_per_layer.items() if k in names}
