@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # The set-up is repeated when the packaging, a C++ file or the list of Python files changes.
 STATE := $(shell (find src -name '*.py' | sort; cat pyproject.toml CMakeLists.txt csrc/*) | cksum | cut -d' ' -f1)
 
-.PHONY: set-up demo test test-slow fuzz sanitize lint format docs docs-operators fit-latency bench bench-quantize clean
+.PHONY: set-up demo test test-torch test-slow fuzz sanitize lint format docs docs-operators fit-latency bench bench-quantize clean
 
 set-up: $(VENV)/.dev-$(STATE)
 
@@ -16,6 +16,10 @@ demo: $(VENV)/.demo-$(STATE)
 
 test: $(VENV)/.dev-$(STATE)
 	$(BIN)/python -m pytest -q -n 2 -m "not slow"
+
+# What needs PyTorch, which is installed beside the rest for it.
+test-torch: $(VENV)/.dev-$(STATE) $(VENV)/.torch-$(STATE)
+	$(BIN)/python -m pytest -q -m torch
 
 test-slow: $(VENV)/.dev-$(STATE)
 	$(BIN)/python -m pytest -q -n 2 -m slow

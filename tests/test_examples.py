@@ -56,6 +56,7 @@ def test_yolo26n_has_fine_class_scores(tmp_path: Path, monkeypatch: pytest.Monke
     assert [int(tensor.exponent) for tensor in classes] == [-4, -4, -4]
 
 
+@pytest.mark.torch
 def test_sin_from_pytorch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("torch", reason=NO_TORCH)
     run("sin_torch.py", tmp_path, ["--epochs", "400"], monkeypatch)
@@ -71,6 +72,7 @@ def test_streaming(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pyte
     assert Model(tmp_path / "tcn.espdl").test()
 
 
+@pytest.mark.torch
 def test_tcn_from_pytorch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("torch", reason=NO_TORCH)
     run("tcn.py", tmp_path, [], monkeypatch)

@@ -14,6 +14,7 @@ from espdl.executor import TorchExecutor
 from tests.quantize.graphs import network, op, weights
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install 'espdl[torch]'")
+pytestmark = pytest.mark.torch
 
 IMAGES = torch.from_numpy(weights(4, 3, 8, 8))
 
@@ -92,3 +93,20 @@ def test_inputs_that_do_not_fit_are_told() -> None:
         executor(IMAGES[:0])
     with pytest.raises(EspdlError, match="a str cannot be run"):
         TorchExecutor("net.espdl")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("target", ["esp32s3", "esp32p4"])
+def test_gradients_go_through_the_chips_values(target: str) -> None:
+    model = quantized(small(), IMAGES.split(1), target)
+    executor = TorchExecutor(model, arithmetic="reference")
+    for form in (IMAGES[:1], [IMAGES[:1]], {"image": IMAGES[:1]}, IMAGES[:1].numpy()):
+        (answer,) = executor.forward_with_gradient(form)
+        assert torch.equal(answer, executor(IMAGES[:1])[0])
+    image = IMAGES[:1].clone().requires_grad_()
+    hidden, logits = executor.forward_with_gradient(image, ["hidden", "logits"])
+    (hidden.sum() + logits.square().sum()).backward()
+    assert image.grad is not None and image.grad.abs().max() > 0
+    with pytest.raises(EspdlError, match=r"no tensor 'nothing'"):
+        executor.forward_with_gradient(image, ["nothing"])
+    with pytest.raises(EspdlError, match="device 'nowhere'"):
+        TorchExecutor(model, "nowhere").forward_with_gradient(image)

@@ -17,7 +17,9 @@ def test_the_defaults_are_those_of_the_guide() -> None:
     assert setting.quantize_parameter_setting.calib_algorithm is None
     assert setting.fusion_setting.align_elementwise_to == "Align to Output"
     assert setting.fusion_setting.force_alignment_overlap is False
-    assert setting.tqt_optimization_setting.int_lambda == 0.0
+    tqt = setting.tqt_optimization_setting
+    assert (tqt.lr, tqt.steps, tqt.block_size, tqt.gamma, tqt.is_scale_trainable) == (1e-5, 500, 4, 0.0, True)
+    assert tqt.interested_layers == [] and tqt.int_lambda == 0.0
     assert setting.tqt_optimization_setting.collecting_device == "cpu"
     assert setting.lsq_optimization_setting.collecting_device == "cuda"
     assert setting.equalization_setting.iterations == 10
@@ -55,8 +57,7 @@ def test_a_name_that_does_not_exist_is_refused_with_the_nearest() -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        "matrix_factorization", "lsq_optimization",
-        "tqt_optimization", "blockwise_reconstruction", "extension",
+        "matrix_factorization", "lsq_optimization", "blockwise_reconstruction", "extension",
     ],
 )  # fmt: skip
 def test_what_nothing_acts_upon_is_refused_when_turned_on(name: str) -> None:
@@ -170,4 +171,18 @@ def test_numbers_that_make_no_sense_are_refused(group: str, name: str, value: ob
     setting = QuantizationSettingFactory.espdl_setting()
     setattr(getattr(setting, group), name, value)
     with pytest.raises(EspdlError, match=f"{group}.{name}"):
+        check_setting(setting)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("steps", 0), ("steps", 1.5), ("lr", -1e-3), ("lr", float("nan")), ("int_lambda", 2), ("gamma", "much"), ("block_size", -1),
+        ("holdout", 0.9), ("batch_size", 0), ("is_scale_trainable", 1), ("collecting_device", 3), ("interested_layers", "conv"),
+    ],
+)  # fmt: skip
+def test_training_settings_that_cannot_be_followed_are_refused(name: str, value: object) -> None:
+    setting = QuantizationSettingFactory.espdl_setting()
+    setattr(setting.tqt_optimization_setting, name, value)
+    with pytest.raises(EspdlError, match=rf"tqt_optimization_setting\.{name} = "):
         check_setting(setting)

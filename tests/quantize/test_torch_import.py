@@ -17,6 +17,8 @@ from espdl.errors import EspdlError
 from espdl.executor import TorchExecutor
 from espdl.quantize.torch_import import export_network
 
+pytestmark = pytest.mark.torch
+
 
 def test_without_pytorch_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)

@@ -63,6 +63,6 @@ def test_at_16_bits_no_layer_is_advised_16_bits() -> None:
 
 def test_what_cannot_be_quantized_at_all_is_an_error() -> None:
     setting = QuantizationSettingFactory.espdl_setting()
-    setting.tqt_optimization = True
-    with pytest.raises(EspdlError, match="tqt_optimization"):
+    setting.matrix_factorization = True
+    with pytest.raises(EspdlError, match="matrix_factorization"):
         advice(setting)
