@@ -33,6 +33,10 @@ def command(
     int16_lut: Int16Lut = "nearest",
     strict_onnx: StrictOnnx = False,
     all: Annotated[bool, Parameter(help="Write every intermediate tensor too.", show_default=False)] = False,
+    dump: Annotated[
+        OutputFile | None,
+        Parameter(help="Write every tensor, inputs too, as text that espdl explain compares with what a chip prints."),
+    ] = None,
     batch: Annotated[
         bool,
         Parameter(help="Run on every entry of the first axis by itself, on all cores; write all results.", show_default=False),
@@ -61,11 +65,15 @@ def command(
     from espdl.errors import EspdlError
     from espdl.fbs.files import require_writable
     from espdl.progress import stage
+    from espdl.report.explain.dump import values_of, write_dump
     from espdl.wording import counted
 
-    if all and batch:
-        raise EspdlError("--all and --batch do not go together", hint="run one input at a time to see intermediate tensors")
+    if (all or dump) and batch:
+        given = "--all" if all else "--dump"
+        raise EspdlError(f"{given} and --batch do not go together", hint="run one input at a time to see intermediate tensors")
     require_writable(outputs, keep=(model, inputs))
+    if dump is not None:
+        require_writable(dump, keep=(model, inputs, outputs))
     arrays = load_arrays(inputs)
     with stage(f"running {model.name}"):
         network = Model(
@@ -81,7 +89,12 @@ def command(
         if batch:
             results = network.run_many(arrays)
         else:
-            results = run_series(network, arrays, network.variable_names if all else None)
+            results = run_series(network, arrays, network.variable_names if all or dump else None)
+        if dump is not None:
+            exponents_of = {name: int(network.get_intermediate(name).exponent) for name in results}
+            write_dump(dump, values_of(results, exponents_of))
+            if not all:
+                results = {name: results[name] for name in network.get_outputs()}
         save_arrays(outputs, results)
     steps = count_steps(network, arrays)
     exponents = {name: list(network.get_intermediate(name).exponent.data()) for name in results}
@@ -99,6 +112,7 @@ def command(
                 "runs": steps,
                 "warnings": network.warnings,
                 "outputs": str(outputs),
+                "dump": None if dump is None else str(dump),
                 "tensors": {
                     name: {"dtype": str(array.dtype), "shape": list(array.shape), "exponent": int(exponents[name][0])}
                     for name, array in results.items()
