@@ -38,6 +38,8 @@ VERBS = {
     "budget": "Hold an .espdl file against limits on memory, latency and accuracy.",
     "inspect": "Show what is in an .espdl file and how to feed it.",
     "lint": "Look for what goes wrong or slow on the chip.",
+    "explain": "Say why two runs differ: the first node, the element, the rule.",
+    "diff": "Show what differs between two .espdl files.",
     "interop": "Check that ESP-DL can load .espdl files.",
     "pack": "Pack several .espdl files into one.",
     "list": "Show which models a package holds.",

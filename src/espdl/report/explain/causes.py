@@ -89,7 +89,9 @@ def find_cause(segment: Segment, mine: Value, theirs: Value, first: Side, second
     if moved:
         return Cause("layout", moved, f"then all {mine.data.size} numbers are equal")
     if mine.exponent != theirs.exponent:
-        return Cause("exponents", f"the exponent is {theirs.exponent} instead of {mine.exponent}", "both sides tell it", certain=False)
+        return Cause(
+            "exponents", f"the exponent is {theirs.exponent} instead of {mine.exponent}", "both sides tell it", certain=False
+        )
     return (
         _float_places(segment, mine, theirs)
         or _overwritten(first, theirs)
@@ -148,8 +150,14 @@ def _other_node(segment: Segment, second: Side) -> str:
         if twin.module.op_type != module.op_type:
             return f"node {twin.module.name!r} is {twin.module.op_type} instead of {module.op_type}"
         constants = (set(module.parameters), set(twin.module.parameters))
-        mine, theirs = segment.model.fbs_model.get_node(module.name).input, second.model.fbs_model.get_node(twin.module.name).input
-        variables = [[name for index, name in enumerate(names) if index not in own] for names, own in zip((mine, theirs), constants, strict=True)]
+        mine, theirs = (
+            segment.model.fbs_model.get_node(module.name).input,
+            second.model.fbs_model.get_node(twin.module.name).input,
+        )
+        variables = [
+            [name for index, name in enumerate(names) if index not in own]
+            for names, own in zip((mine, theirs), constants, strict=True)
+        ]
         if variables[0] != variables[1]:
             return f"node {module.name!r} reads {', '.join(variables[1])} instead of {', '.join(variables[0])}"
         if constants[0] != constants[1]:
@@ -205,7 +213,12 @@ def _float_places(segment: Segment, mine: Value, theirs: Value) -> Cause | None:
         largest = float(np.nanmax(np.abs(a), initial=0.0)) if a.size else 0.0
         error = float(np.max(np.abs(a - b), initial=0.0))
         if error <= FLOAT_TOLERANCE * max(largest, 1.0):
-            return Cause("float-last-place", CAUSES["float-last-place"], f"the largest difference is {error:.3g} of {largest:.3g}", certain=False)
+            return Cause(
+                "float-last-place",
+                CAUSES["float-last-place"],
+                f"the largest difference is {error:.3g} of {largest:.3g}",
+                certain=False,
+            )
         return None
     sums = isinstance(module, MacModule)
     if np.abs(a - b).max() > 1 or not (sums or is_float_evaluated(module)):
@@ -219,7 +232,11 @@ def _float_places(segment: Segment, mine: Value, theirs: Value) -> Cause | None:
         return Cause(cause, CAUSES[cause], text, certain=False)
     if not near_ties(found[0], found[1], differs):
         return None
-    return Cause(cause, CAUSES[cause], f"the {counted(int(differs.sum()), 'number')} that differ, by 1, lie on a tie within binary32's last places")
+    return Cause(
+        cause,
+        CAUSES[cause],
+        f"the {counted(int(differs.sum()), 'number')} that differ, by 1, lie on a tie within binary32's last places",
+    )
 
 
 def _overwritten(first: Side, theirs: Value) -> Cause | None:

@@ -65,7 +65,9 @@ def _rules(modules: Sequence[Module], machine: Machine, other: Machine | None) -
         )
     tables = frozenset(place for place, module in enumerate(modules) if "lut" in module.attributes and isinstance(module, Unary))
     if tables and other is None:
-        yield Change("lut-recomputed", "the function is computed, not looked up in the file's table", compute=recomputed, only=tables)
+        yield Change(
+            "lut-recomputed", "the function is computed, not looked up in the file's table", compute=recomputed, only=tables
+        )
     if any(quirks_of(module.op_type, machine.chip) for module in modules) and (
         other is None or other.strict_onnx is not machine.strict_onnx
     ):
@@ -113,7 +115,9 @@ def _lane_change(own: Sequence[Macs], pair: Sequence[Macs], only: frozenset[int]
     mine, theirs = own[0].block, pair[0].block
     narrow, where = (theirs, "second") if theirs.bits < mine.bits else (mine, "first")
     if narrow.overflow is Overflow.SATURATE:
-        return Change("lane-saturation", f"sums saturate in lanes of {narrow.bits} bits on the {where} side", _lane_setter(pair), only=only)
+        return Change(
+            "lane-saturation", f"sums saturate in lanes of {narrow.bits} bits on the {where} side", _lane_setter(pair), only=only
+        )
     return Change("accumulator-wrap", f"sums wrap at {narrow.bits} bits on the {where} side", _lane_setter(pair), only=only)
 
 
@@ -149,14 +153,20 @@ def _vector_unit(modules: Sequence[Module], machine: Machine, rest: frozenset[in
     if types & ASSIGNMENTS:
         cause, text = "requantize-overflow", f"the factor of a left shift does not fit its register on the {where} side"
     elif types & {"Mul"}:
-        cause, text = "float-product", f"products are rounded to binary32 on the {'second' if machine.is_silicon else 'first'} side"
+        cause, text = (
+            "float-product",
+            f"products are rounded to binary32 on the {'second' if machine.is_silicon else 'first'} side",
+        )
     else:
         cause, text = "vector-unit", f"the vector unit computes otherwise than the C code, on the {where} side"
     yield Change(cause, text, lambda m: replace(m, arithmetic=flipped), only=rest)
     if cause == "requantize-overflow" and not machine.is_silicon:
         for bits in dict.fromkeys(chip.factor_bits for chip in CHIPS.values() if any(chip.factor_bits)):
             yield Change(
-                cause, text, lambda m, bits=bits: replace(m, arithmetic=flipped, chip=replace(m.chip, factor_bits=bits)), only=rest
+                cause,
+                text,
+                lambda m, bits=bits: replace(m, arithmetic=flipped, chip=replace(m.chip, factor_bits=bits)),
+                only=rest,
             )
 
 
@@ -175,7 +185,9 @@ def recomputed(
     return {0: table[source.data.astype(np.int64) - int(limits.min)].reshape(target.data.shape)}
 
 
-def file_changes(mine: Module, theirs: Module, place: int, names: Sequence[str], exponents: dict[str, tuple[int, int]]) -> list[Change]:
+def file_changes(
+    mine: Module, theirs: Module, place: int, names: Sequence[str], exponents: dict[str, tuple[int, int]]
+) -> list[Change]:
     """What differs between a node of one file and the same node of another.
 
     Args:
@@ -192,7 +204,9 @@ def _ingredients(
     only = frozenset({place})
     if exponents:
         text = ", ".join(f"{a} instead of {b} of {name!r}" for name, (b, a) in exponents.items())
-        yield Change("exponents", f"the exponent is {text}", exponents={name: new for name, (_, new) in exponents.items()}, only=only)
+        yield Change(
+            "exponents", f"the exponent is {text}", exponents={name: new for name, (_, new) in exponents.items()}, only=only
+        )
     for index in sorted(mine.parameters.keys() & theirs.parameters.keys()):
         one, two = mine.parameters[index], theirs.parameters[index]
         if difference := parameter_difference(one, two):
@@ -203,10 +217,20 @@ def _ingredients(
     if isinstance(table, TensorBase) and isinstance(second, TensorBase):
         if table.data.shape != second.data.shape or not np.array_equal(table.data, second.data):
             count = int((table.data != second.data).sum()) if table.data.shape == second.data.shape else second.size
-            yield Change("lut-table", f"{counted(count, 'entry').replace('entrys', 'entries')} of the table differ", edit=_attribute_setter("lut", second), only=only)
+            yield Change(
+                "lut-table",
+                f"{counted(count, 'entry').replace('entrys', 'entries')} of the table differ",
+                edit=_attribute_setter("lut", second),
+                only=only,
+            )
     elif (table is None) is not (second is None):
         have, lack = ("the first file", "the second") if second is None else ("the second file", "the first")
-        yield Change("lut-recomputed", f"{have} holds a table, {lack} has the function computed", edit=_attribute_setter("lut", second), only=only)
+        yield Change(
+            "lut-recomputed",
+            f"{have} holds a table, {lack} has the function computed",
+            edit=_attribute_setter("lut", second),
+            only=only,
+        )
     for name in sorted((mine.attributes.keys() | theirs.attributes.keys()) - {"lut"}):
         one, two = mine.attributes.get(name), theirs.attributes.get(name)
         if not isinstance(one, TensorBase) and not isinstance(two, TensorBase) and one != two:
@@ -217,7 +241,10 @@ def parameter_difference(one: TensorBase, two: TensorBase) -> tuple[str, str] | 
     """Cause and words for two constants that differ; None for equal ones."""
     if one.exponent != two.exponent:
         same = one.data.shape == two.data.shape and np.array_equal(one.data, two.data)
-        return "exponents" if same else "weights", f"exponent {two.exponent.data().tolist()} instead of {one.exponent.data().tolist()}"
+        return (
+            "exponents" if same else "weights",
+            f"exponent {two.exponent.data().tolist()} instead of {one.exponent.data().tolist()}",
+        )
     if one.data.shape != two.data.shape:
         return "weights", f"shape {list(two.data.shape)} instead of {list(one.data.shape)}"
     differs = one.data != two.data

@@ -151,7 +151,9 @@ class _Walk:
         cause = find_cause(segment, mine, theirs, self.first, self.second)
         operator = self.model.operators[position]
         between = tuple(module.name for module in segment.modules[:-1])
-        return self._divergence(operator.module.name, operator.module.op_type, position, between, mine, theirs, cause, segment, known)
+        return self._divergence(
+            operator.module.name, operator.module.op_type, position, between, mine, theirs, cause, segment, known
+        )
 
     def _at_input(self, name: str) -> Divergence:
         mine, theirs = self.first.values[name], self.second.values[name]
@@ -173,7 +175,11 @@ class _Walk:
         if a.shape != b.shape:
             b = b.reshape(a.shape) if a.size == b.size else np.resize(b, a.shape)
         same_scale = mine.exponent == theirs.exponent
-        one, two = (a.astype(np.float64), b.astype(np.float64)) if same_scale else (mine.real, np.ldexp(b.astype(np.float64), theirs.exponent))
+        one, two = (
+            (a.astype(np.float64), b.astype(np.float64))
+            if same_scale
+            else (mine.real, np.ldexp(b.astype(np.float64), theirs.exponent))
+        )
         differs = (one != two) & ~(np.isnan(one) & np.isnan(two))
         flat = int(np.flatnonzero(differs.reshape(-1))[0]) if differs.any() else 0
         index = tuple(int(at) for at in np.unravel_index(flat, a.shape)) if a.shape else ()

@@ -38,7 +38,9 @@ def input_cause(mine: Value, theirs: Value, real: NDArray | None = None) -> Caus
         for rounding in Rounding:
             if np.array_equal(quantize(real, theirs.exponent, theirs.data.dtype, rounding), theirs.data):
                 name = rounding.value.replace("_", " ")
-                return Cause("rounding", f"real inputs are quantized {name}", f"then all {mine.data.size} numbers of the input are equal")
+                return Cause(
+                    "rounding", f"real inputs are quantized {name}", f"then all {mine.data.size} numbers of the input are equal"
+                )
     step = float(np.ldexp(1.0, theirs.exponent)) if integers else 1e-6 * max(float(np.abs(theirs.data).max()), 1e-30)
     for text, source in _orders(mine):
         if source.shape != theirs.data.shape and text:
@@ -50,7 +52,12 @@ def input_cause(mine: Value, theirs: Value, real: NDArray | None = None) -> Caus
             said = f"it is the first one times {factor:.6g} plus {addend:.4g}{order}: another scale or mean in preparing it"
             return Cause("input", said, "that holds for every element within the quantization step")
     off = np.abs(mine.real.reshape(-1) - theirs.real.reshape(-1))
-    return Cause("input", "the two were run on different data", f"elements differ by up to {off.max():g}, by {off.mean():.3g} in the mean", certain=False)
+    return Cause(
+        "input",
+        "the two were run on different data",
+        f"elements differ by up to {off.max():g}, by {off.mean():.3g} in the mean",
+        certain=False,
+    )
 
 
 def _orders(mine: Value) -> list[tuple[str, NDArray[np.float64]]]:

@@ -20,7 +20,11 @@ def rearrangement(one: NDArray, two: NDArray) -> str:
         return ""
     wanted = two.reshape(-1)
     if np.array_equal(one.reshape(-1), wanted):
-        return f"the same elements in the same order, with shape {list(two.shape)} instead of {list(one.shape)}" if one.shape != two.shape else ""
+        return (
+            f"the same elements in the same order, with shape {list(two.shape)} instead of {list(one.shape)}"
+            if one.shape != two.shape
+            else ""
+        )
     if not np.array_equal(np.sort(one, axis=None), np.sort(two, axis=None)):
         return _other_reading(one, two)
     return next((text for text, moved in _movements(one) if np.array_equal(moved.reshape(-1), wanted)), "")
@@ -38,7 +42,10 @@ def _movements(one: NDArray) -> Iterator[tuple[str, NDArray]]:
             if list(axes) != sorted(axes):
                 yield f"its axes are in the order {list(axes)}", one.transpose(axes)
     if rank:
-        yield "its channels are in reverse order (RGB and BGR)" if one.shape[-1] == 3 else "its last axis is reversed", one[..., ::-1]
+        yield (
+            "its channels are in reverse order (RGB and BGR)" if one.shape[-1] == 3 else "its last axis is reversed",
+            one[..., ::-1],
+        )
     if rank in AXES and one.shape[1] == 3:
         yield "its second axis is reversed (RGB and BGR in the order of ONNX)", one[:, ::-1]
     for lanes in _LANES:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from espdl.chips import Overflow
 from espdl.dl.base import LaneRule, MacFilter, Window
-from espdl.dl.base.lanes import lane_limits, saturating_sums
+from espdl.dl.base.lanes import lane_limits, saturating_sums, wrap
 from espdl.dl.module.mac import MacModule
-from espdl.dtypes import DType
+from espdl.dtypes import Arithmetic, DType
 from espdl.report.explain.near_ties import unrounded
 from espdl.report.explain.trial import Segment
 from espdl.rounding import Rounding, shift_and_round
@@ -66,7 +68,9 @@ def _requantize_shift(inputs: Mapping[str, Mapping[str, Any]], exponent: int) ->
 
 def _of_sum(segment: Segment, values: Mapping[str, NDArray], index: Sequence[int]) -> dict[str, Any]:
     operator, module, inputs, _ = segment.nodes[0]
-    machine = segment.model.machine
+    machine = replace(
+        segment.model.machine, arithmetic=Arithmetic.SILICON
+    )  # to see its lanes whatever the first side computed with
     _, filter, window = segment.bound(0, values, machine)
     source = inputs[0]
     if filter is None or source is None:
@@ -78,24 +82,28 @@ def _of_sum(segment: Segment, values: Mapping[str, NDArray], index: Sequence[int
     weights = filter.weights[..., channel].astype(np.int64).reshape(-1)
     terms = patch * weights
     bias = 0 if filter.bias is None else int(filter.bias[channel])
-    partial = np.cumsum(np.concatenate([[bias], terms]))
+    whole = module.parameters.get(2)
+    stored = bias if whole is None else int(whole.data.reshape(-1)[channel])
+    partial = stored + np.cumsum(np.concatenate([[0], terms]))
     exact = int(partial[-1])
     shift = int(filter.shift[channel if filter.shift.size > 1 else 0])
     order = np.argsort(-np.abs(terms), kind="stable")[:_SHOWN]
     facts: dict[str, Any] = {
         "inputs": {name: {"products": int(terms.size), "smallest": int(patch.min()), "largest": int(patch.max())}},
         "largest_products": [[int(patch[at]), int(weights[at])] for at in order],
-        "bias": bias,
+        "bias": stored,
         "sum": exact,
         "partial_sums": [int(partial.min()), int(partial.max())],
         "lanes": {},
     }
-    stored = module.parameters.get(2)
-    if stored is not None and int(stored.data.reshape(-1)[channel]) != bias:
-        facts["stored_bias"] = int(stored.data.reshape(-1)[channel])
+    if stored != bias:
+        facts["bias_in_lane"] = bias
     for rule in _accumulators(filter, channel):
         low, high = lane_limits(rule.accumulator)
-        if rule.accumulator.every == 1:
+        if rule.accumulator.every == 1 and rule.accumulator.overflow is Overflow.WRAP:
+            kept = wrap(np.array([bias + int(terms.sum())], np.int64), rule.accumulator.bits)
+            facts["lanes"] = {"bits": rule.accumulator.bits, "low": low, "high": high, "sum": int(kept[0])}
+        elif rule.accumulator.every == 1:
             kept, _ = saturating_sums(terms[None], np.array([bias], np.int64), rule.accumulator)
             facts["lanes"] = {"bits": rule.accumulator.bits, "low": low, "high": high, "sum": int(kept[0])}
     facts |= _divided(exact, shift)
@@ -118,7 +126,9 @@ def _patch(filter: MacFilter, window: Window | None, x: NDArray, index: Sequence
     rows_ = at[0] * window.strides[0] - window.pads[0] + np.arange(filter.kernel[0]) * window.dilations[0]
     columns = at[1] * window.strides[1] - window.pads[2] + np.arange(filter.kernel[1]) * window.dilations[1]
     inside = ((rows_ >= 0) & (rows_ < image.shape[0]))[:, None] & ((columns >= 0) & (columns < image.shape[1]))[None, :]
-    taken = image[np.clip(rows_, 0, image.shape[0] - 1)[:, None], np.clip(columns, 0, image.shape[1] - 1)[None, :]].astype(np.int64)
+    taken = image[np.clip(rows_, 0, image.shape[0] - 1)[:, None], np.clip(columns, 0, image.shape[1] - 1)[None, :]].astype(
+        np.int64
+    )
     taken[~inside] = 0
     return (taken[..., channel] if filter.depthwise else taken).reshape(-1)
 

@@ -40,7 +40,9 @@ class Change:
     machine: Callable[[Machine], Machine] | None = None
     edit: Edit | None = None
     exponents: Mapping[str, int] = field(default_factory=dict)
-    compute: Callable[[Module, Sequence[TensorBase | None], Sequence[TensorBase | None], Machine], dict[int, NDArray] | None] | None = None
+    compute: (
+        Callable[[Module, Sequence[TensorBase | None], Sequence[TensorBase | None], Machine], dict[int, NDArray] | None] | None
+    ) = None
     only: frozenset[int] | None = None
 
 
@@ -75,7 +77,9 @@ class Segment:
             values |= result
         return {name: values[name] for operator, *_ in self.nodes for name in operator.produces}
 
-    def bound(self, place: int, values: Mapping[str, NDArray], machine: Machine) -> tuple[Module, MacFilter | None, Window | None]:
+    def bound(
+        self, place: int, values: Mapping[str, NDArray], machine: Machine
+    ) -> tuple[Module, MacFilter | None, Window | None]:
         """A fresh module of a node bound on ``machine``, with the filter that it asks a kernel for, if any."""
         operator, module, inputs, outputs = self.nodes[place]
         fresh = self.fresh(module)
