@@ -106,7 +106,7 @@ def analyse(job: AnalysisJob) -> Analysis:
         EspdlError: naming the file, setting, tensor or sample concerned.
     """
     model = Model(job.file, target=job.target)
-    platform = _platform(model)
+    platform = platform_of(model)
     chip, bits = platform.chip, platform.activation_bits
     setting = load_recipe(job.recipe, platform) if job.recipe else QuantizationSettingFactory.espdl_setting(bits)
     loaded = load_network(job.network, job.input_shapes)
@@ -129,13 +129,13 @@ def analyse(job: AnalysisJob) -> Analysis:
     )
 
 
-def _platform(model: Model) -> TargetPlatform:
+def platform_of(model: Model) -> TargetPlatform:
     """The chip of a file, and the widths of most of its layers."""
     texts = [a.value for node in model.fbs_model.record.graph.node for a in node.attribute if a.name == "quant_type"]
     found = Counter(_WIDTHS.get(str(text).removeprefix("SYMM_")) for text in texts)
     # The layers without weights of such a file compute in plain 16 bits.
     width = "w8a16" if found["w8a16"] else max(("w8a8", "w16a16"), key=lambda name: found[name])
-    return get_target_platform(model.chip, width)
+    return get_targetplatform_of(model.chip, width)
 
 
 def _at_outputs(compared: Compared) -> dict[str, float]:

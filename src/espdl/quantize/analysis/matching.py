@@ -47,7 +47,8 @@ def match(model: Model, network: ir.Model, sample: Sample, scales: Scales | None
         name, info = value.name or "", infos.get(value.name or "")
         if info is None or not is_real(value):
             continue
-        found = [_stored(info, order, (scales or {}).get(name)) for order in _orders(shape_of(value), tuple(info.shape or ()))]
+        orders = orders_between(shape_of(value), tuple(info.shape or ()))
+        found = [stored_as(info, order, (scales or {}).get(name)) for order in orders]
         if len(found) == 1:
             stored[name] = found[0]
         elif found:
@@ -88,7 +89,7 @@ def _require_ends(network: ir.Model, infos: Mapping[str, records.ValueInfo], fou
                 )
 
 
-def _orders(shape: tuple[int, ...] | None, stored: tuple[int, ...]) -> list[Order]:
+def orders_between(shape: tuple[int, ...] | None, stored: tuple[int, ...]) -> list[Order]:
     """Orders of axes in which a tensor of ``shape`` has the shape ``stored``; channels last first, one for each movement of data."""
     if shape is None or int(np.prod(shape)) != int(np.prod(stored)):
         return []
@@ -103,7 +104,8 @@ def _orders(shape: tuple[int, ...] | None, stored: tuple[int, ...]) -> list[Orde
     return list(found.values())
 
 
-def _stored(info: records.ValueInfo, order: Order, scale: Scale | None) -> Stored:
+def stored_as(info: records.ValueInfo, order: Order, scale: Scale | None = None) -> Stored:
+    """A variable of a file whose axes are in that order."""
     exponent = int(info.exponents[0]) if info.exponents and info.data_type in _BITS else 0
     shape = tuple(info.shape or ()) if order else ()
     return Stored(info.name, shape, order, (_BITS.get(info.data_type, 0), exponent), info.data_type, scale)

@@ -162,12 +162,11 @@ def _vector_unit(modules: Sequence[Module], machine: Machine, rest: frozenset[in
     yield Change(cause, text, lambda m: replace(m, arithmetic=flipped), only=rest)
     if cause == "requantize-overflow" and not machine.is_silicon:
         for bits in dict.fromkeys(chip.factor_bits for chip in CHIPS.values() if any(chip.factor_bits)):
-            yield Change(
-                cause,
-                text,
-                lambda m, bits=bits: replace(m, arithmetic=flipped, chip=replace(m.chip, factor_bits=bits)),
-                only=rest,
-            )
+            yield Change(cause, text, _factor_setter(bits), only=rest)
+
+
+def _factor_setter(bits: tuple[int, int]) -> Callable[[Machine], Machine]:
+    return lambda machine: replace(machine, arithmetic=Arithmetic.SILICON, chip=replace(machine.chip, factor_bits=bits))
 
 
 def recomputed(
@@ -232,9 +231,11 @@ def _ingredients(
             only=only,
         )
     for name in sorted((mine.attributes.keys() | theirs.attributes.keys()) - {"lut"}):
-        one, two = mine.attributes.get(name), theirs.attributes.get(name)
-        if not isinstance(one, TensorBase) and not isinstance(two, TensorBase) and one != two:
-            yield Change("graph", f"attribute {name} is {two!r} instead of {one!r}", edit=_attribute_setter(name, two), only=only)
+        before, after = mine.attributes.get(name), theirs.attributes.get(name)
+        if not isinstance(before, TensorBase) and not isinstance(after, TensorBase) and before != after:
+            yield Change(
+                "graph", f"attribute {name} is {after!r} instead of {before!r}", edit=_attribute_setter(name, after), only=only
+            )
 
 
 def parameter_difference(one: TensorBase, two: TensorBase) -> tuple[str, str] | None:

@@ -4,8 +4,8 @@ One line is one tensor::
 
     espdl-tensor "NAME" int8 -4 1x6x6x20 hex 00ff7f...
 
-name in double quotes (a quote or a backslash in it behind a backslash), type, exponent, extents, how the values are written, values. ``hex``
-and ``base64`` are the bytes in memory, little-endian; ``dec`` are numbers, separated by blanks or commas. What stands before
+name in double quotes (a quote or a backslash in it behind a backslash), type, exponent, extents, how the values are written, values.
+``hex`` and ``base64`` are the bytes in memory, little-endian; ``dec`` are numbers, separated by blanks or commas. What stands before
 ``espdl-tensor`` on a line, and every other line, is ignored: a whole log of the console is a dump.
 """
 
@@ -160,7 +160,7 @@ def _tensor(text: str) -> Value:
 def _values(form: str, data: str, dtype: DType, name: str, size: int) -> NDArray:
     try:
         if form == "dec":
-            words = data.replace(",", " ").split(maxsplit=size + 1)
+            words = data.replace(",", " ").split(maxsplit=size + 1)[: size + 1]
             if dtype.numpy.kind in "iu":
                 return _in_range([int(word) for word in words], dtype)
             return np.array([float(word) for word in words]).astype(dtype.numpy)

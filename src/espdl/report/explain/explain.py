@@ -57,7 +57,7 @@ class _Walk:
         self.inexact = {name for name in self.taken if not self._same_form(name)} | (set(self.common) - self.taken.keys())
 
     def result(self, most: int) -> Explanation:
-        found, more = self._divergences(most) if self.differing else ([], 0)
+        found, more, unjudged = self._divergences(most) if self.differing else ([], 0, 0)
         return Explanation(
             first=self.first.label,
             second=self.second.label,
@@ -67,6 +67,7 @@ class _Walk:
             because_of_first=self._follow(found[0]) if found else 0,
             divergences=tuple(found),
             more=more,
+            unjudged=unjudged,
         )
 
     # What the second side has, in the first file's terms
@@ -92,13 +93,13 @@ class _Walk:
 
     # Walking
 
-    def _divergences(self, most: int) -> tuple[list[Divergence], int]:
+    def _divergences(self, most: int) -> tuple[list[Divergence], int, int]:
         """Every node that gives something else on the second side's own tensors, the causes of the first ones looked for."""
         found = [self._at_input(name) for name in differing_inputs(self.inputs, self.first.values, self.second.values)]
-        inputs, more = self._taken_inputs(), 0
+        inputs, more, unjudged = self._taken_inputs(), 0, 0
         repaired = {name: inputs[name] for name in inputs}
         doubtful = {name for name in self.inputs if name in self.inexact}
-        for position, operator, computed in forced_run(self.model, inputs, self.taken):
+        for position, _, computed in forced_run(self.model, inputs, self.taken):
             reads = self._reads(position)
             follows = any(name in doubtful for name in reads)
             for name, array in computed.items():
@@ -112,12 +113,13 @@ class _Walk:
                 if name in self.inexact or self._restated(name):
                     doubtful.add(name)
                 if follows or equal(mine, theirs) or self._seen(found, position):
+                    unjudged += follows and not equal(mine, theirs)
                     continue
                 if len(found) < most:
                     found.append(self._at_node(position, mine, theirs, repaired))
                 else:
                     more += 1
-        return found, more
+        return found, more, unjudged
 
     def _restated(self, name: str) -> bool:
         """Whether the second side has the tensor in another order, so that nothing behind it can be judged by its numbers."""

@@ -51,6 +51,7 @@ class Explanation:
         because_of_first: those of them, the first one aside, that are equal once the first divergence is taken over.
         divergences: the first one, and further ones that do not follow from it, in running order.
         more: further ones whose cause was not looked for.
+        unjudged: differing tensors that nothing can be said of: what their nodes read has another exponent, type or order on either side.
     """
 
     first: str
@@ -61,6 +62,7 @@ class Explanation:
     because_of_first: int
     divergences: tuple[Divergence, ...]
     more: int
+    unjudged: int = 0
 
     @property
     def equal(self) -> bool:

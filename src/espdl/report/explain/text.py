@@ -30,6 +30,9 @@ def _lines(found: Explanation) -> Iterator[str]:
         yield from _divergence(divergence, "first divergence" if not number else "further, not because of it")
         if not number:
             yield _reach(found)
+    if found.unjudged:
+        yield ""
+        yield f"not judged: {counted(found.unjudged, 'tensor')} behind others with other exponents or another order of axes"
     if found.more:
         yield ""
         yield f"{counted(found.more, 'further node')} that diverge by themselves: their causes were not looked for (--most)"
@@ -39,7 +42,7 @@ def _reach(found: Explanation) -> str:
     later = found.differing - 1
     if not later:
         return "  reach: no other tensor differs"
-    return f"  reach: {later} other {'tensor differs' if later == 1 else 'tensors differ'}, {found.because_of_first} of them because of it only"
+    return f"  reach: {counted(later, 'more tensor')} {'differs' if later == 1 else 'differ'}, {found.because_of_first} because of it only"
 
 
 def _divergence(divergence: Divergence, title: str) -> Iterator[str]:
@@ -50,10 +53,9 @@ def _divergence(divergence: Divergence, title: str) -> Iterator[str]:
         yield f"{title}: an input of the network"
     order = "" if divergence.onnx_index is None else f" (ONNX order {list(divergence.onnx_index)})"
     scale = tuple(f" * 2^{e}" if e or divergence.exponents[0] != divergence.exponents[1] else "" for e in divergence.exponents)
-    yield (
-        f"  tensor: {divergence.tensor!r} at {list(divergence.index)}{order}: {divergence.first:g}{scale[0]} first, "
-        f"{divergence.second:g}{scale[1]} second; {divergence.differing} of {divergence.size} elements differ, by {divergence.largest:g} at most"
-    )
+    one, two = f"{divergence.first:g}{scale[0]}", f"{divergence.second:g}{scale[1]}"
+    count = f"{divergence.differing} of {divergence.size} elements differ, by {divergence.largest:g} at most"
+    yield f"  tensor: {divergence.tensor!r} at {list(divergence.index)}{order}: {one} first, {two} second; {count}"
     yield f"  cause: {divergence.cause.id}: {divergence.cause.text}"
     yield f"  evidence: {divergence.cause.evidence}" + ("" if divergence.cause.certain else " (not proved)")
     for line in number_lines(divergence.numbers):
