@@ -130,12 +130,12 @@ def analyse(job: AnalysisJob) -> Analysis:
 
 
 def platform_of(model: Model) -> TargetPlatform:
-    """The chip of a file, and the widths of most of its layers."""
+    """The chip of a file, with the widths of most of its layers."""
     texts = [a.value for node in model.fbs_model.record.graph.node for a in node.attribute if a.name == "quant_type"]
     found = Counter(_WIDTHS.get(str(text).removeprefix("SYMM_")) for text in texts)
     # The layers without weights of such a file compute in plain 16 bits.
     width = "w8a16" if found["w8a16"] else max(("w8a8", "w16a16"), key=lambda name: found[name])
-    return get_targetplatform_of(model.chip, width)
+    return get_target_platform(model.chip, width)
 
 
 def _at_outputs(compared: Compared) -> dict[str, float]:

@@ -53,8 +53,11 @@ def _signatures(graph: Graph, nodes: Sequence[Node]) -> list[tuple[object, ...]]
 def _names(one: Graph, two: Graph, pairs: Sequence[tuple[Node, Node]]) -> dict[str, str]:
     ours, theirs = _all_names(one), _all_names(two)
     found: dict[str, str] = {}
-    ends = [(one.input, two.input), (one.output, two.output)]
-    listed = [([v.name for v in a], [v.name for v in b]) for a, b in ends if len(a) == len(b)]
+    listed: list[tuple[list[str], list[str]]] = []
+    for role in ("input", "output"):
+        ends = [[value.name for value in getattr(graph, role)] for graph in (one, two)]
+        if len(ends[0]) == len(ends[1]):
+            listed.append((ends[0], ends[1]))
     listed += [(names, others) for a, b in pairs for names, others in ((a.input, b.input), (a.output, b.output))]
     for a, b in pairs:
         if (table := _table(a)) and (other := _table(b)):
@@ -71,4 +74,6 @@ def _table(node: Node) -> str:
 
 
 def _all_names(graph: Graph) -> set[str]:
-    return {item.name for item in (*graph.input, *graph.output, *graph.value_info, *graph.initializer)}
+    return {value.name for value in (*graph.input, *graph.output, *graph.value_info)} | {
+        tensor.name for tensor in graph.initializer
+    }
