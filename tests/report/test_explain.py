@@ -108,3 +108,9 @@ def test_both_backends_explain_alike() -> None:
     found = [explain(run(data, "esp32s3", backend=b), run(data, "esp32p4", backend=b)) for b in ("numpy", "native")]
     assert found[0] == found[1]
     assert np.isfinite(found[0].divergences[0].largest)
+
+
+def test_a_rule_is_tried_at_every_node() -> None:
+    planted = rounding_of_sums()
+    assert explain(planted.first, planted.second).equal_with_rule == len(planted.first.values)
+    assert explain(planted.first, dump(planted.first, y=planted.first.values["y"].data ^ 64)).equal_with_rule is None

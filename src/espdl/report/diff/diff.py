@@ -170,8 +170,8 @@ def _tensor_changes(one: Graph, two: Graph, names: Mapping[str, str]) -> Iterato
             if before != after:
                 yield TensorChange(name, other.name, what, before, after)
     for role in ("input", "output"):
-        ours = [names.get(value.name, value.name) for value in getattr(one, role)]
-        given = [value.name for value in getattr(two, role)]
+        ours = sorted(names.get(value.name, value.name) for value in getattr(one, role))
+        given = sorted(value.name for value in getattr(two, role))  # the runtime takes them in alphabetical order
         if ours != given:
             yield TensorChange("the network", "the network", f"{role}s", ", ".join(ours), ", ".join(given))
 

@@ -62,6 +62,11 @@ def _names(one: Graph, two: Graph, pairs: Sequence[tuple[Node, Node]]) -> dict[s
     for a, b in pairs:
         if (table := _table(a)) and (other := _table(b)):
             listed.append(([table], [other]))
+    constants = {tensor.name for tensor in one.initializer}, {tensor.name for tensor in two.initializer}
+    for a, b in pairs:  # a constant is known by the node that reads it: exporters number them anew each time
+        for name, other in zip(a.input, b.input, strict=False):
+            if name != other and name in constants[0] and other in constants[1]:
+                found.setdefault(name, other)
     for names, others in listed:
         for name, other in zip(names, others, strict=False):
             if name and other and name != other and name not in theirs and other not in ours:

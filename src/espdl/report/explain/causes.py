@@ -65,13 +65,26 @@ class Cause:
     certain: bool = True
 
 
-def find_cause(segment: Segment, mine: Value, theirs: Value, first: Side, second: Side) -> Cause:
+def find_cause(segment: Segment, mine: Value, theirs: Value, first: Side, second: Side) -> tuple[Cause, Change | None]:
     """The cause of a difference between what a segment computes from tensors that both sides share, and what the second side has.
 
     Args:
         segment: nodes from agreeing tensors to this one, the last of them makes it.
         mine, theirs: the tensor that the first file computes from them, and that of the second side.
+
+    Returns:
+        The cause, and the change that proved it, if one did.
     """
+    plain = _told(segment, mine, theirs, second)
+    if plain is not None:
+        return plain, None
+    changes = _changes(segment, mine, theirs, second)
+    proved = _single(segment, changes, mine, theirs) or _pair(segment, changes, mine, theirs)
+    return proved if proved is not None else (_not_proved(segment, changes, mine, theirs, first, second), None)
+
+
+def _told(segment: Segment, mine: Value, theirs: Value, second: Side) -> Cause | None:
+    """What both sides tell without computing anything again."""
     if mine.dtype is not theirs.dtype:
         return Cause("graph", f"it is {theirs.dtype.name} instead of {mine.dtype.name}", "its type is told by both sides")
     moved = rearrangement(mine.data, theirs.data)
@@ -82,10 +95,11 @@ def find_cause(segment: Segment, mine: Value, theirs: Value, first: Side, second
         return Cause("graph", why, "its shape is told by both sides")
     if segment.nodes and (why := _other_node(segment, second)):
         return Cause("graph", why, "the files tell their nodes")
-    changes = _changes(segment, mine, theirs, second)
-    found = _single(segment, changes, mine, theirs) or _pair(segment, changes, mine, theirs)
-    if found is not None:
-        return found
+    return None
+
+
+def _not_proved(segment: Segment, changes: Sequence[Change], mine: Value, theirs: Value, first: Side, second: Side) -> Cause:
+    moved = rearrangement(mine.data, theirs.data)
     if moved:
         return Cause("layout", moved, f"then all {mine.data.size} numbers are equal")
     if mine.exponent != theirs.exponent:
@@ -170,10 +184,10 @@ def _gives(segment: Segment, change: Change, theirs: Value) -> bool:
     return result is not None and theirs.name in result and np.array_equal(result[theirs.name], theirs.data)
 
 
-def _single(segment: Segment, changes: Sequence[Change], mine: Value, theirs: Value) -> Cause | None:
+def _single(segment: Segment, changes: Sequence[Change], mine: Value, theirs: Value) -> tuple[Cause, Change] | None:
     for change in changes:
         if _gives(segment, change, theirs):
-            return Cause(change.cause, change.text, _evidence(segment, change, mine, theirs))
+            return Cause(change.cause, change.text, _evidence(segment, change, mine, theirs)), change
     return None
 
 
@@ -192,7 +206,7 @@ def _evidence(segment: Segment, change: Change, mine: Value, theirs: Value) -> s
     return text
 
 
-def _pair(segment: Segment, changes: Sequence[Change], mine: Value, theirs: Value) -> Cause | None:
+def _pair(segment: Segment, changes: Sequence[Change], mine: Value, theirs: Value) -> tuple[Cause, Change] | None:
     """Two changes at once. One of them that alone changes nothing on the first side is left out of the cause."""
     for one, two in combinations(changes[:_PAIRS], 2):
         if one.cause == two.cause or (both := joined(one, two)) is None or not _gives(segment, both, theirs):
@@ -201,7 +215,7 @@ def _pair(segment: Segment, changes: Sequence[Change], mine: Value, theirs: Valu
         kept = [change for change in (one, two) if change not in idle] if len(idle) == 1 else [one, two]
         cause, text = " + ".join(change.cause for change in kept), ", and ".join(change.text for change in kept)
         more = f" (with {idle[0].cause}, which alone changes nothing here)" if len(kept) == 1 else ""
-        return Cause(cause, text, f"with that changed{more}, the node gives all {theirs.data.size} numbers")
+        return Cause(cause, text, f"with that changed{more}, the node gives all {theirs.data.size} numbers"), both
     return None
 
 

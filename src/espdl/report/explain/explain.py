@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from espdl.dl.machine import Machine
 from espdl.dl.model import Model
 from espdl.errors import EspdlError
 from espdl.report.explain.causes import Cause, find_cause
@@ -15,7 +16,7 @@ from espdl.report.explain.explanation import Divergence, Explanation
 from espdl.report.explain.inputs import differing_inputs, equal, input_cause
 from espdl.report.explain.layouts import rearrangement
 from espdl.report.explain.numbers import element_numbers
-from espdl.report.explain.sides import Side, forced_run, require_same_names, value_of
+from espdl.report.explain.sides import Side, forced_run, require_same_names, run_side, value_of
 from espdl.report.explain.trial import Segment
 from espdl.report.inspection import AXES, Layouts
 
@@ -54,6 +55,8 @@ class _Walk:
         self.producers = {name: at for at, operator in enumerate(model.operators) for name in operator.produces}
         self.taken = {name: array for name in self.common if (array := self._converted(name)) is not None}
         """Second side's tensors as the first file holds them."""
+        self.rule: Callable[[Machine], Machine] | None = None
+        """The first rule that proved to be a cause."""
         self.inexact = {name for name in self.taken if not self._same_form(name)} | (set(self.common) - self.taken.keys())
 
     def result(self, most: int) -> Explanation:
@@ -68,7 +71,24 @@ class _Walk:
             divergences=tuple(found),
             more=more,
             unjudged=unjudged,
+            equal_with_rule=self._equal_with_rule(),
         )
+
+    def _equal_with_rule(self) -> int | None:
+        """Tensors that are equal once the rule behind the first cause is changed at every node; None where it is no rule."""
+        if self.rule is None:
+            return None
+        machine = self.rule(self.model.machine)
+        changed = Model(
+            self.model.fbs_model,
+            target=machine.chip,
+            arithmetic=machine.arithmetic,
+            backend=machine.kernels.name,
+            int16_lut=machine.int16_lut,
+            strict_onnx=machine.strict_onnx,
+        )
+        values = run_side("", changed, self._taken_inputs()).values
+        return sum(equal(values[name], self.second.values[name]) for name in self.common)
 
     # What the second side has, in the first file's terms
 
@@ -150,7 +170,15 @@ class _Walk:
 
     def _at_node(self, position: int, mine: Value, theirs: Value, known: Mapping[str, NDArray]) -> Divergence:
         segment = self._segment(position, known)
-        cause = find_cause(segment, mine, theirs, self.first, self.second)
+        cause, change = find_cause(segment, mine, theirs, self.first, self.second)
+        if (
+            self.rule is None
+            and change is not None
+            and change.machine is not None
+            and change.edit is None
+            and not change.exponents
+        ):
+            self.rule = change.machine
         operator = self.model.operators[position]
         between = tuple(module.name for module in segment.modules[:-1])
         return self._divergence(

@@ -52,6 +52,8 @@ class Explanation:
         divergences: the first one, and further ones that do not follow from it, in running order.
         more: further ones whose cause was not looked for.
         unjudged: differing tensors that nothing can be said of: what their nodes read has another exponent, type or order on either side.
+        equal_with_rule: of the compared ones, those that are equal once the rule behind the first cause is changed at every node; None
+            where the cause is no rule.
     """
 
     first: str
@@ -63,6 +65,7 @@ class Explanation:
     divergences: tuple[Divergence, ...]
     more: int
     unjudged: int = 0
+    equal_with_rule: int | None = None
 
     @property
     def equal(self) -> bool:

@@ -142,7 +142,7 @@ def _arithmetic(segment: Segment, tensor: str, got: NDArray, known: Mapping[str,
     if reference is not None and not np.array_equal(reference[tensor], got):
         exponent = int(target.exponent)
         mine, theirs = Value(tensor, target.dtype, got, exponent), Value(tensor, target.dtype, reference[tensor], exponent)
-        cause = find_cause(segment, mine, theirs, Side("", {}), Side("", {}))
+        cause, _ = find_cause(segment, mine, theirs, Side("", {}), Side("", {}))
         if cause.id != "unexplained":
             return (
                 cause.id,

@@ -30,6 +30,10 @@ def _lines(found: Explanation) -> Iterator[str]:
         yield from _divergence(divergence, "first divergence" if not number else "further, not because of it")
         if not number:
             yield _reach(found)
+    if found.equal_with_rule is not None:
+        yield ""
+        every = "all" if found.equal_with_rule == found.compared else f"{found.equal_with_rule} of"
+        yield f"with the first cause's rule changed at every node, {every} {counted(found.compared, 'tensor')} are equal"
     if found.unjudged:
         yield ""
         yield f"not judged: {counted(found.unjudged, 'tensor')} behind others with other exponents or another order of axes"
