@@ -107,7 +107,10 @@ def test_a_sample_of_another_scale(espdl: Command, network: Path, calibration: P
 
 def test_what_the_file_was_fed_with(espdl: Command, network: Path, calibration: Path, digits: Path, tmp_path: Path) -> None:
     sample = np.load(calibration)[0].transpose(1, 2, 0)[None]  # as the file takes it
-    for array, says in ((sample.transpose(0, 2, 1, 3), "it was turned from NCHW to NHWC twice"), (sample * 0.5 + 0.1, "times 0.5")):
+    for array, says in (
+        (sample.transpose(0, 2, 1, 3), "it was turned from NCHW to NHWC twice"),
+        (sample * 0.5 + 0.1, "times 0.5"),
+    ):
         np.savez(tmp_path / "fed.npz", image=np.ascontiguousarray(array))
         result = espdl("explain", network, digits, "--data", calibration, "--data-b", tmp_path / "fed.npz", "--json")
         assert says in result.json["findings"][0]["text"]

@@ -23,7 +23,13 @@ CLEARLY = 4.0
 CLIPPED_INPUT = 0.01
 UNUSED = 1 / 16
 COARSE = 0.01
-"""Part of the inputs beyond their range; part of a range used; noise to signal from which rounding of an output alone is told."""
+CONSTANT_STEPS = 1.0
+"""Part of the inputs beyond their range; part of a range used; noise to signal from which rounding of an output alone is told;
+what constants of operators without weights, such as the bounds of Clip, may do to an output, in steps."""
+
+SEVERAL_ROUNDINGS = frozenset({"Attention", "GRU", "LSTM"})
+MANY_STEPS = 4
+"""Operators that round inside, and the steps by which that may move their results."""
 
 
 @dataclass(frozen=True)
@@ -73,8 +79,8 @@ def find_in_node(
     """The part of a node's error that is more than rounding, the strongest if there are several; None where none is."""
     module = segment.nodes[0][1]
     expected = ROUNDING_POWER * CLEARLY
-    weights = power(parts.weights)
-    allowed = max(expected, CLEARLY * parts.weight_power) if parts.weight_power is not None else expected
+    weights = power(parts.weights) if parts.pure else 0.0
+    allowed = max(expected, CLEARLY * parts.weight_power) if parts.weight_power is not None else max(expected, CONSTANT_STEPS**2)
     found: list[tuple[float, str, str, str, NDArray[np.float64]]] = []
     if power(parts.clipped) > expected / CLEARLY:
         cut = parts.clipped != 0
@@ -93,7 +99,7 @@ def find_in_node(
         found.append(
             (weights, cause, text, f"on float inputs the error is {np.sqrt(weights):.3g} steps (rms); {limit}", parts.weights)
         )
-    if np.abs(parts.arithmetic).max(initial=0.0) > 1:
+    if np.abs(parts.arithmetic).max(initial=0.0) > (MANY_STEPS if module.op_type in SEVERAL_ROUNDINGS else 1):
         cause, text, evidence = _arithmetic(segment, tensor, got, known, parts)
         found.append((power(parts.arithmetic), cause, text, evidence, parts.arithmetic))
     coarse = _coarse(parts, got)

@@ -13,6 +13,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from espdl.dl.model import Model
+from espdl.dl.operators import Operator
 from espdl.dtypes import DType
 from espdl.errors import EspdlError
 from espdl.quantize.analysis.analyse import platform_of
@@ -36,6 +37,8 @@ from espdl.report.explain.sides import embedded_inputs, forced_run
 from espdl.report.explain.trial import Segment
 from espdl.report.recordings import load_recordings
 from espdl.wording import counted
+
+CONVERSIONS = frozenset({"QuantizeLinear", "DequantizeLinear", "RequantizeLinear"})
 
 
 @dataclass(frozen=True)
@@ -169,6 +172,7 @@ class _FloatWalk:
                 known[name] = forced.get(name, array)
             tensor = operator.produces[0] if operator.produces else ""
             if tensor not in self.names:
+                self._carry_over(operator, computed)
                 continue
             own = snr(from_file(computed[tensor], self.stored[self.names[tensor]]), self.exact[self.names[tensor]])
             module = operator.module
@@ -181,6 +185,12 @@ class _FloatWalk:
             elif finding is not None:
                 more += 1
         return found, more
+
+    def _carry_over(self, operator: Operator, computed: Mapping[str, NDArray]) -> None:
+        """What a node that only changes the exponent gives in the float network, which lacks it: its input."""
+        source = self.model.fbs_model.get_node(operator.module.name).input[0]
+        if operator.module.op_type in CONVERSIONS and source in self.real:
+            self.real |= {name: self.real[source].reshape(array.shape) for name, array in computed.items()}
 
     def _total_noise(self) -> None:
         self.model.reset()

@@ -42,14 +42,15 @@ def input_cause(mine: Value, theirs: Value, real: NDArray | None = None) -> Caus
                     "rounding", f"real inputs are quantized {name}", f"then all {mine.data.size} numbers of the input are equal"
                 )
     step = float(np.ldexp(1.0, theirs.exponent)) if integers else 1e-6 * max(float(np.abs(theirs.data).max()), 1e-30)
-    for text, source in _orders(mine):
+    known = mine.real if real is None or real.shape != mine.data.shape else real.astype(np.float64)
+    for text, source in _orders(known):
         if source.shape != theirs.data.shape and text:
             continue
         found = scaling(source, theirs.real, step)
         if found is not None:
             factor, addend = found
             order = f", and {text}" if text else ""
-            said = f"it is the first one times {factor:.6g} plus {addend:.4g}{order}: another scale or mean in preparing it"
+            said = f"it is the first one times {factor:.3g} plus {addend:.2g}{order}: another scale or mean in preparing it"
             return Cause("input", said, "that holds for every element within the quantization step")
     off = np.abs(mine.real.reshape(-1) - theirs.real.reshape(-1))
     return Cause(
@@ -60,8 +61,7 @@ def input_cause(mine: Value, theirs: Value, real: NDArray | None = None) -> Caus
     )
 
 
-def _orders(mine: Value) -> list[tuple[str, NDArray[np.float64]]]:
-    real = mine.real
+def _orders(real: NDArray[np.float64]) -> list[tuple[str, NDArray[np.float64]]]:
     found = [("", real)]
     if real.ndim == 4 and real.shape[-1] == 3:
         found.append(("with its channels in reverse order (RGB and BGR)", real[..., ::-1]))

@@ -28,6 +28,7 @@ class Parts:
         weights: what quantized constants do to a float evaluation on float inputs; or that the node computes something else.
         inputs: what rounding the inputs adds. clipped: what the range of the output cuts off. arithmetic: what the integer run makes
             otherwise than a float evaluation, rounding of its result aside.
+        pure: whether all inputs are known unquantized: else ``weights`` holds their rounding, too.
         weight_power: mean square that ``weights`` has from rounding alone, where that can be told.
     """
 
@@ -38,6 +39,7 @@ class Parts:
     clipped: NDArray[np.float64]
     arithmetic: NDArray[np.float64]
     weight_power: float | None
+    pure: bool
 
 
 def power(values: NDArray[np.float64]) -> float:
@@ -77,6 +79,7 @@ def parts_of(
         clipped=kept - on_rounded,
         arithmetic=got.astype(np.float64) - np.rint(kept),
         weight_power=_weight_power(segment, values, real),
+        pure=all(name in real for name in values if name in segment.model.fbs_model.get_node(segment.modules[0].name).input),
     )
 
 
