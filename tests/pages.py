@@ -1,7 +1,8 @@
 """Runs the code of a documentation page, block by block, as a reader would who types it in.
 
-Blocks of ``python`` share one namespace. Lines of ``sh`` are calls of ``espdl``, with environment variables in front of them perhaps; one that
-ends in ``|| true`` must exit with 1. A block of ``text`` behind either is what they print; widths of columns do not count. Other blocks are not run.
+Blocks of ``python`` share one namespace. Lines of ``sh`` are calls of ``espdl``, with environment variables in front of them perhaps; one
+that ends in ``|| true`` must exit with 1. A block of ``text`` behind either is what they print; widths of columns do not count. Others
+are not run.
 """
 
 from __future__ import annotations

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from espdl.errors import EspdlError
+from espdl.fbs import wrap_model, write_model
 from espdl.report.explain import CAUSES, Side, explain
 from espdl.report.explain.text import explanation_lines
 from tests.models import small_file
-from tests.report.planted import PLANTED, Planted, dump, lane_saturation, rounding_of_sums, run
+from tests.report.planted import PLANTED, Planted, dump, gemm, lane_saturation, rounding_of_sums, run, small_model_of
 
 
 @pytest.mark.parametrize("plant", PLANTED, ids=lambda plant: plant.__name__)
@@ -114,3 +115,13 @@ def test_a_rule_is_tried_at_every_node() -> None:
     planted = rounding_of_sums()
     assert explain(planted.first, planted.second).equal_with_rule == len(planted.first.values)
     assert explain(planted.first, dump(planted.first, y=planted.first.values["y"].data ^ 64)).equal_with_rule is None
+
+
+def test_a_rule_is_tried_on_files_that_name_their_chip() -> None:
+    data = gemm(np.full((16, 64), 100), np.zeros(16), "esp32s3", (1, 64), 16)
+    model = small_model_of(data)
+    model.metadata_props["target"] = "esp32s3"
+    data = wrap_model(write_model(model))
+    x = {"x": np.full((1, 64), 127, np.int8)}
+    found = explain(run(data, "esp32s3", x, arithmetic="reference"), run(data, "esp32s3", x))
+    assert (found.divergences[0].cause.id, found.equal_with_rule) == ("lane-saturation", 2)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -35,18 +35,40 @@ class ConstantChange:
 
 
 def constant_changes(one: Graph, two: Graph, names: Mapping[str, str]) -> Iterator[ConstantChange]:
-    """Constants that both files have and that differ, in the order of the first."""
+    """Constants that both files have and that differ, tables aside, in the order of the first."""
     theirs = {tensor.name: tensor for tensor in two.initializer}
-    users = _users(one), _users(two)
+    users, tables = (_users(one), _users(two)), tables_of(one)
     for tensor in one.initializer:
         other = theirs.get(names.get(tensor.name, tensor.name))
         if other is None:
             continue
         user = users[0].get(tensor.name)
-        kind = _kind(tensor, user)
-        change = compare(tensor, other, kind, _logical(tensor, user), _logical(other, users[1].get(other.name)))
-        if change is not None:
+        change = compare(tensor, other, _kind(tensor, user), _logical(tensor, user), _logical(other, users[1].get(other.name)))
+        if change is not None and tensor.name not in tables:
             yield change
+
+
+def table_changes(one: Graph, two: Graph, pairs: Sequence[tuple[Node, Node]]) -> Iterator[ConstantChange]:
+    """Tables that differ. Exporters number them anew each time: they are known by the nodes that they belong to."""
+    ours, theirs = ({tensor.name: tensor for tensor in graph.initializer} for graph in (one, two))
+    seen: set[tuple[str, str]] = set()
+    for a, b in pairs:
+        mine, other = ours.get(table_of(a)), theirs.get(table_of(b))
+        if mine is None or other is None or (mine.name, other.name) in seen:
+            continue
+        seen.add((mine.name, other.name))
+        if change := compare(mine, other, "table", mine.data, other.data):
+            yield change
+
+
+def table_of(node: Node) -> str:
+    """The name of a node's table; empty without one."""
+    return next((entry.value for entry in node.attribute if entry.name == "lut" and isinstance(entry.value, str)), "")
+
+
+def tables_of(graph: Graph) -> set[str]:
+    """Names of all tables."""
+    return {name for node in graph.node if (name := table_of(node))}
 
 
 def compare(one: Tensor, two: Tensor, kind: str, mine: NDArray, theirs: NDArray) -> ConstantChange | None:
@@ -99,20 +121,15 @@ def _real(tensor: Tensor, values: NDArray) -> NDArray[np.float64]:
 
 
 def _users(graph: Graph) -> dict[str, Node]:
-    """A node that reads each constant, or has it as its table."""
+    """A node that reads each constant."""
     found: dict[str, Node] = {}
     for node in graph.node:
         for name in node.input:
             found.setdefault(name, node)
-        for entry in node.attribute:
-            if entry.name == "lut" and isinstance(entry.value, str):
-                found.setdefault(entry.value, node)
     return found
 
 
 def _kind(tensor: Tensor, user: Node | None) -> str:
-    if user is not None and tensor.name not in user.input:
-        return "table"
     if user is not None and user.op_type in ("Conv", "Gemm", "MatMul", "GRU", "LSTM") and tensor.name in user.input[1:]:
         return "weight"
     return "constant"

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from espdl.fbs import FbsLoader
 from espdl.fbs.records import AttributeValue, Graph, Model, Node, Tensor, ValueInfo
-from espdl.report.diff.constants import ConstantChange, compare, constant_changes
+from espdl.report.diff.constants import ConstantChange, compare, constant_changes, table_changes, tables_of
 from espdl.report.diff.matching import Matched, match_nodes
 
 
@@ -100,18 +100,20 @@ def diff_files(one: Path, two: Path, key: bytes | None = None, model: int | str 
         added_nodes=tuple((node.op_type, node.name) for node in matched.added),
         renamed=nodes | names,
         reordered=_reordered(matched, b),
-        changed_nodes=tuple(_node_changes(matched, {t.name for t in a.initializer})),
+        changed_nodes=tuple(_node_changes(matched)),
         tensors=tuple(_tensor_changes(a, b, names)),
-        constants=tuple(constant_changes(a, b, names)),
-        removed_constants=_missing(a.initializer, {t.name for t in b.initializer}, names),
-        added_constants=_missing(b.initializer, {names.get(t.name, t.name) for t in a.initializer}, {}),
+        constants=(*constant_changes(a, b, names), *table_changes(a, b, matched.pairs)),
+        removed_constants=_missing(a, {t.name for t in b.initializer}, names),
+        added_constants=_missing(b, {names.get(t.name, t.name) for t in a.initializer}, {}),
         test_values=tuple(_test_changes(a, b, names)),
         metadata=tuple(_metadata(first, second)),
     )
 
 
-def _missing(tensors: Sequence[Tensor], known: set[str], names: Mapping[str, str]) -> dict[str, int]:
-    return {tensor.name: tensor.data.nbytes for tensor in tensors if names.get(tensor.name, tensor.name) not in known}
+def _missing(graph: Graph, known: set[str], names: Mapping[str, str]) -> dict[str, int]:
+    tables = tables_of(graph)
+    gone = (t for t in graph.initializer if t.name not in tables and names.get(t.name, t.name) not in known)
+    return {tensor.name: tensor.data.nbytes for tensor in gone}
 
 
 def _reordered(matched: Matched, second: Graph) -> bool:
@@ -120,7 +122,7 @@ def _reordered(matched: Matched, second: Graph) -> bool:
     return order != sorted(order)
 
 
-def _node_changes(matched: Matched, constants: set[str]) -> Iterator[NodeChange]:
+def _node_changes(matched: Matched) -> Iterator[NodeChange]:
     for one, two in matched.pairs:
         what = []
         if one.op_type != two.op_type:
@@ -129,17 +131,17 @@ def _node_changes(matched: Matched, constants: set[str]) -> Iterator[NodeChange]
             renamed = [matched.names.get(name, name) for name in mine]
             if renamed != theirs:
                 what.append(f"{words} {', '.join(mine)} -> {', '.join(theirs)}")
-        what += _attribute_changes(one, two, matched.names)
+        what += _attribute_changes(one, two)
         if what:
             yield NodeChange(one.name, two.name, tuple(what))
 
 
-def _attribute_changes(one: Node, two: Node, names: Mapping[str, str]) -> Iterator[str]:
+def _attribute_changes(one: Node, two: Node) -> Iterator[str]:
     mine, theirs = ({entry.name: entry.value for entry in node.attribute} for node in (one, two))
     for name in sorted(mine.keys() | theirs.keys()):
         before, after = mine.get(name), theirs.get(name)
-        if isinstance(before, str) and names.get(before, before) == after:
-            continue
+        if name == "lut" and isinstance(before, str) and isinstance(after, str):
+            continue  # compared by what it holds
         if before != after:
             yield f"{name} {_text(before)} -> {_text(after)}"
 

@@ -59,9 +59,6 @@ def _names(one: Graph, two: Graph, pairs: Sequence[tuple[Node, Node]]) -> dict[s
         if len(ends[0]) == len(ends[1]):
             listed.append((ends[0], ends[1]))
     listed += [(names, others) for a, b in pairs for names, others in ((a.input, b.input), (a.output, b.output))]
-    for a, b in pairs:
-        if (table := _table(a)) and (other := _table(b)):
-            listed.append(([table], [other]))
     constants = {tensor.name for tensor in one.initializer}, {tensor.name for tensor in two.initializer}
     for a, b in pairs:  # a constant is known by the node that reads it: exporters number them anew each time
         for name, other in zip(a.input, b.input, strict=False):
@@ -72,10 +69,6 @@ def _names(one: Graph, two: Graph, pairs: Sequence[tuple[Node, Node]]) -> dict[s
             if name and other and name != other and name not in theirs and other not in ours:
                 found.setdefault(name, other)
     return found
-
-
-def _table(node: Node) -> str:
-    return next((entry.value for entry in node.attribute if entry.name == "lut" and isinstance(entry.value, str)), "")
 
 
 def _all_names(graph: Graph) -> set[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from espdl.dl.machine import Machine
 from espdl.dl.model import Model
 from espdl.errors import EspdlError
+from espdl.fbs import wrap_model, write_model
 from espdl.report.explain.causes import Cause, find_cause
 from espdl.report.explain.dump import Value
 from espdl.report.explain.explanation import Divergence, Explanation
@@ -79,8 +81,9 @@ class _Walk:
         if self.rule is None:
             return None
         machine = self.rule(self.model.machine)
+        record = replace(self.model.fbs_model.record, metadata_props={})  # which names a chip, and this one is none
         changed = Model(
-            self.model.fbs_model,
+            wrap_model(write_model(record)),
             target=machine.chip,
             arithmetic=machine.arithmetic,
             backend=machine.kernels.name,

@@ -42,11 +42,13 @@ def input_cause(mine: Value, theirs: Value, real: NDArray | None = None) -> Caus
                     "rounding", f"real inputs are quantized {name}", f"then all {mine.data.size} numbers of the input are equal"
                 )
     step = float(np.ldexp(1.0, theirs.exponent)) if integers else 1e-6 * max(float(np.abs(theirs.data).max()), 1e-30)
+    ends = np.iinfo(theirs.data.dtype) if integers else np.finfo(np.float32)
+    limits = float(np.ldexp(float(ends.min), theirs.exponent)), float(np.ldexp(float(ends.max), theirs.exponent))
     known = mine.real if real is None or real.shape != mine.data.shape else real.astype(np.float64)
     for text, source in _orders(known):
         if source.shape != theirs.data.shape and text:
             continue
-        found = scaling(source, theirs.real, step)
+        found = scaling(source, theirs.real, step, limits)
         if found is not None:
             factor, addend = found
             order = f", and {text}" if text else ""

@@ -64,11 +64,27 @@ def _other_reading(one: NDArray, two: NDArray) -> str:
     return ""
 
 
-def scaling(one: NDArray[np.float64], two: NDArray[np.float64], step: float) -> tuple[float, float] | None:
+USUAL_FACTORS = tuple(f for size in (2, 4, 8, 16, 32, 64, 128, 255, 256, 127.5) for f in (size, 1 / size))
+USUAL_ADDENDS = (0.0, -1.0, -0.5, 0.5, 1.0)
+"""By which pictures are scaled and moved, or are not by mistake."""
+
+
+def scaling(
+    one: NDArray[np.float64], two: NDArray[np.float64], step: float, limits: tuple[float, float]
+) -> tuple[float, float] | None:
     """Factor and addend that make ``one`` to ``two`` within ``step`` everywhere; None where there are none, or it is the identity.
 
-    Found on the elements between the extremes of ``two``: those at its ends may be saturated.
+    The usual ones are tried; others are found on the elements between the extremes of ``two``: those at its ends may be saturated.
+
+    Args:
+        limits: smallest and largest value that ``two`` can have.
     """
+    if one.size == two.size and one.size >= 8 and np.ptp(two) > 2 * step:
+        for factor in USUAL_FACTORS:
+            for addend in USUAL_ADDENDS:
+                error = np.abs(np.clip(factor * one + addend, *limits) - two.reshape(one.shape))
+                if error.max() <= step:
+                    return factor, addend
     x, y = one.reshape(-1), two.reshape(-1)
     if x.size != y.size or x.size < 8:
         return None
