@@ -181,7 +181,9 @@ def _other_node(segment: Segment, second: Side) -> str:
 
 def _gives(segment: Segment, change: Change, theirs: Value) -> bool:
     result = segment.evaluate(change)
-    return result is not None and theirs.name in result and np.array_equal(result[theirs.name], theirs.data)
+    if result is None or theirs.name not in result:
+        return False
+    return np.array_equal(result[theirs.name], theirs.data, equal_nan=theirs.data.dtype.kind == "f")
 
 
 def _single(segment: Segment, changes: Sequence[Change], mine: Value, theirs: Value) -> tuple[Cause, Change] | None:

@@ -37,7 +37,7 @@ _LINE = re.compile(
     r'"(?P<name>(?:[^"\\]|\\["\\])*)"\s+(?P<dtype>\w+)\s+(?P<exponent>[+-]?\d{1,4})\s+(?P<shape>[\dx]{1,100})\s+(?P<form>\w+)(?:\s+(?P<data>.*))?'
 )
 _TYPES = {str(dtype.numpy): dtype for dtype in DType if dtype not in (DType.UNDEFINED, DType.STRING)}
-_TYPES |= {"float": DType.FLOAT, "unit32": DType.UINT32}  # as ESP-DL spells them
+_TYPES |= {"float": DType.FLOAT, "double": DType.DOUBLE, "unit32": DType.UINT32}  # as ESP-DL spells them
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
