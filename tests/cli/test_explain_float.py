@@ -116,10 +116,29 @@ def test_what_the_file_was_fed_with(espdl: Command, network: Path, calibration: 
         assert says in result.json["findings"][0]["text"]
 
 
-def test_a_network_is_compared_with_a_file(espdl: Command, network: Path, tmp_path: Path) -> None:
+def test_a_dump_without_its_file(espdl: Command, network: Path, calibration: Path, digits: Path, tmp_path: Path) -> None:
+    sample = np.load(calibration)[0].transpose(1, 2, 0)[None]
+    sample = np.ascontiguousarray(sample)
+    np.save(tmp_path / "one.npy", np.load(calibration)[:1])
+    dumps = []
+    for number, image in enumerate((sample, sample * 0.25)):
+        np.savez(tmp_path / "in.npz", image=image)
+        dumps.append(tmp_path / f"console{number}.log")
+        run = espdl("run", digits, "--inputs", tmp_path / "in.npz", "--outputs", tmp_path / "out.npz", "--dump", dumps[-1])
+        assert run.code == 0
+    right = espdl("explain", network, dumps[0], "--data", tmp_path / "one.npy", "--target", "esp32s3")
+    assert right.code == 0, right.out
+    assert "noise jumps nowhere" in right.out
+    assert espdl("explain", dumps[1], network, "--target", "esp32s3").code == 0  # on its own inputs
+    wrong = espdl("explain", network, dumps[1], "--data", tmp_path / "one.npy", "--target", "esp32s3", "--json")
+    assert wrong.code == 1
+    assert "times 0.25" in wrong.json["findings"][0]["text"]
+
+
+def test_two_networks_and_foreign_dumps_are_refused(espdl: Command, network: Path, tmp_path: Path) -> None:
     log = tmp_path / "console.log"
-    log.write_text('espdl-tensor "logits" int8 0 1 dec 1\n')
+    log.write_text('espdl-tensor "nothing" int8 0 1 dec 1\n')
     result = espdl("explain", network, log)
     assert result.code == 1
-    assert "compare the network with its .espdl file" in result.err
-    assert espdl("explain", network, network).code == 1
+    assert "no tensor of the network" in result.err
+    assert "both are float networks" in espdl("explain", network, network).err

@@ -125,3 +125,15 @@ def test_a_rule_is_tried_on_files_that_name_their_chip() -> None:
     x = {"x": np.full((1, 64), 127, np.int8)}
     found = explain(run(data, "esp32s3", x, arithmetic="reference"), run(data, "esp32s3", x))
     assert (found.divergences[0].cause.id, found.equal_with_rule) == ("lane-saturation", 2)
+
+
+def test_behind_a_tensor_in_another_order_nodes_are_judged() -> None:
+    first = run(small_file("esp32s3"), "esp32s3")
+    turned = np.ascontiguousarray(first.values["c"].data.transpose(0, 3, 1, 2)).reshape(1, 20, 6, 6)
+    only = explain(first, dump(first, c=turned))
+    assert [d.cause.id for d in only.divergences] == ["layout"]
+    assert not only.unjudged
+    last = first.values["y"].data.copy()
+    last[0, 2] ^= 1
+    both = explain(first, dump(first, c=turned, y=last))
+    assert [(d.node, d.cause.id) for d in both.divergences] == [("/conv", "layout"), ("/fc", "unexplained")]

@@ -55,11 +55,13 @@ class _Walk:
         self.common = [name for name in first.values if name in second.values]
         self.differing = [name for name in self.common if not equal(first.values[name], second.values[name])]
         self.producers = {name: at for at, operator in enumerate(model.operators) for name in operator.produces}
+        self.restated = {name for name in self.differing if name in self.producers and self._restated(name)}
         self.taken = {name: array for name in self.common if (array := self._converted(name)) is not None}
         """Second side's tensors as the first file holds them."""
         self.rule: Callable[[Machine], Machine] | None = None
         """The first rule that proved to be a cause."""
         self.inexact = {name for name in self.taken if not self._same_form(name)} | (set(self.common) - self.taken.keys())
+        self.inexact -= self.restated
 
     def result(self, most: int) -> Explanation:
         found, more, unjudged = self._divergences(most) if self.differing else ([], 0, 0)
@@ -101,11 +103,11 @@ class _Walk:
 
     def _converted(self, name: str) -> NDArray | None:
         mine, theirs = self.first.values[name], self.second.values[name]
+        if name in self.restated:
+            return mine.data
         if self._same_form(name):
             return theirs.data
         if mine.data.size != theirs.data.size or mine.data.dtype.kind != "i" or theirs.data.dtype.kind != "i":
-            return None
-        if mine.exponent == theirs.exponent and mine.dtype is theirs.dtype and rearrangement(mine.data, theirs.data):
             return None
         limits = np.iinfo(mine.data.dtype)
         scaled = np.rint(np.ldexp(theirs.real, -mine.exponent))
@@ -133,7 +135,7 @@ class _Walk:
                         doubtful.add(name)
                     continue
                 mine = value_of(self.model, name, array)
-                if name in self.inexact or self._restated(name):
+                if name in self.inexact:
                     doubtful.add(name)
                 if follows or equal(mine, theirs) or self._seen(found, position):
                     unjudged += follows and not equal(mine, theirs)
@@ -145,9 +147,9 @@ class _Walk:
         return found, more, unjudged
 
     def _restated(self, name: str) -> bool:
-        """Whether the second side has the tensor in another order, so that nothing behind it can be judged by its numbers."""
+        """Whether a dump tells the first side's own numbers in another order: then nothing else need be other behind it."""
         mine, theirs = self.first.values[name], self.second.values[name]
-        return self.second.model is None and not equal(mine, theirs) and bool(rearrangement(mine.data, theirs.data))
+        return self.second.model is None and mine.exponent == theirs.exponent and bool(rearrangement(mine.data, theirs.data))
 
     @staticmethod
     def _seen(found: Sequence[Divergence], position: int) -> bool:

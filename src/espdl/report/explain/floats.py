@@ -43,7 +43,7 @@ CONVERSIONS = frozenset({"QuantizeLinear", "DequantizeLinear", "RequantizeLinear
 
 @dataclass(frozen=True)
 class NodeNoise:
-    """Noise to signal power behind a node: with all before it, and of the node alone on the float network's own inputs."""
+    """Noise to signal power behind a node: with all before it, and of the node alone on the float network's inputs (NaN beside a dump)."""
 
     node: str
     op_type: str
@@ -87,21 +87,22 @@ def explain_float(
     """Compares an ``.onnx`` network with the ``.espdl`` file made from it, on one sample.
 
     Args:
-        one, two: the network and the file, in either order. rules: of either, those of the network are not used.
+        one, two: the network and the file, or a dump of it, in either order. rules: of either, those of the network are not used.
         data: real samples of the network, of which the first is taken, or the file's test inputs when None; and what the file was fed
             with instead, raw or real, in the order of the file.
         setting: recipe that the file was made with.
 
     Raises:
-        EspdlError: for two networks, for a dump, and when the file is not one of the network.
+        EspdlError: for two networks, and when the file is not one of the network.
     """
     if kind_of(one) != "onnx":
         one, two, rules = two, one, rules[::-1]
-    if kind_of(two) != "espdl":
-        raise EspdlError(
-            f"{two.name} cannot be compared with a float network directly",
-            hint="compare the network with its .espdl file, then that file with the dump",
-        )
+    if kind_of(two) == "onnx":
+        raise EspdlError("both are float networks", hint="compare one with the .espdl file made from it")
+    if kind_of(two) == "dump":
+        from espdl.report.explain.float_dump import explain_float_dump
+
+        return explain_float_dump(one, two, data[0] or data[1], rules[1].target)
     model = open_model(two, rules[1], key)
     platform = platform_of(model)
     loaded = load_network(one)
@@ -215,9 +216,18 @@ def float_lines(found: FloatExplanation) -> list[str]:
     """The same for people, in paragraphs."""
     lines = [f"first   {found.network}, float", f"second  {found.file}"]
     lines += [f"output {name!r}: SNR {_decibels(ratio)}" for name, ratio in found.outputs.items()]
-    worst = sorted(found.noise, key=lambda entry: -entry.own)[:5]
-    lines += ["", "nodes that add the most noise, each alone on the float network's inputs:"]
-    lines += [f"  - {n.op_type} {n.node!r}: SNR {_decibels(n.own)} alone, {_decibels(n.total)} with all before it" for n in worst]
+    alone = [entry for entry in found.noise if not math.isnan(entry.own)]
+    if alone:
+        worst = sorted(alone, key=lambda entry: -entry.own)[:5]
+        lines += ["", "nodes that add the most noise, each alone on the float network's inputs:"]
+        lines += [
+            f"  - {n.op_type} {n.node!r}: SNR {_decibels(n.own)} alone, {_decibels(n.total)} with all before it" for n in worst
+        ]
+    else:
+        lines += ["", "tensors in running order:"]
+        lines += [f"  - {n.tensor!r}, of {n.op_type} {n.node!r}: SNR {_decibels(n.total)}" for n in found.noise]
+    if not found.findings and not alone:
+        return [*lines, "", "noise jumps nowhere"]
     if not found.findings:
         return [*lines, "", "every node's error is explained by rounding of inputs, weights and outputs"]
     for number, finding in enumerate(found.findings):
