@@ -94,3 +94,12 @@ def test_diff(espdl: Command, model: Path, tmp_path: Path) -> None:
     assert result.code == 1
     assert "packing (N/16)HWC16_UNALIGNED -> NHWC; the same integers" in result.out
     assert espdl("diff", model, other, "--json").json["equal"] is False
+
+
+def test_options_that_do_not_apply_are_refused(espdl: Command, model: Path, inputs: Path, tmp_path: Path) -> None:
+    dump, outputs = tmp_path / "dump.txt", tmp_path / "out.npz"
+    assert espdl("run", model, "--inputs", inputs, "--outputs", outputs, "--target", "esp32s3", "--dump", dump).code == 0
+    for options in (("--arithmetic-b", "reference"), ("--int16-lut-b", "interpolating"), ("--setting", inputs)):
+        result = espdl("explain", model, dump, "--target", "esp32s3", *options)
+        assert result.code == 1
+        assert f"{options[0]} does not apply" in result.err

@@ -22,9 +22,10 @@ def test_the_planted_cause_is_found(plant: Callable[[], Planted]) -> None:
     assert not found.equal
     first = found.divergences[0]
     assert (first.cause.id, first.node, first.tensor) == (planted.cause, planted.node, planted.tensor)
-    if planted.index is not None:
-        assert first.index == planted.index
     mine, theirs = planted.first.values[first.tensor], planted.second.values[first.tensor]
+    differing = np.argwhere(mine.real != theirs.real.reshape(mine.shape))
+    assert first.index == (tuple(differing[0]) if planted.index is None else planted.index)
+    assert first.differing == len(differing)
     assert first.first == mine.data[first.index]
     if mine.shape == theirs.shape:
         assert first.second == theirs.data[first.index]

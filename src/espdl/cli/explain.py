@@ -50,7 +50,7 @@ def command(
     from espdl.deploy import read_key
     from espdl.progress import stage
     from espdl.report.explain.explain import explain
-    from espdl.report.explain.files import Rules, kind_of, open_sides
+    from espdl.report.explain.files import Rules, kind_of, open_sides, require_used
     from espdl.report.explain.text import explanation_lines
 
     rules = (
@@ -58,7 +58,9 @@ def command(
         Rules(target_b or target, arithmetic_b, backend, int16_lut_b),
     )
     key = read_key(key_file)
-    if "onnx" in (kind_of(first), kind_of(second)):
+    kinds = kind_of(first), kind_of(second)
+    require_used(kinds, rules, setting)
+    if "onnx" in kinds:
         from espdl.report.explain.floats import explain_float, float_lines
 
         with stage(f"comparing {second.name} with {first.name}"):

@@ -65,7 +65,6 @@ def command(
     from espdl.errors import EspdlError
     from espdl.fbs.files import require_writable
     from espdl.progress import stage
-    from espdl.report.explain.dump import values_of, write_dump
     from espdl.wording import counted
 
     if (all or dump) and batch:
@@ -91,6 +90,8 @@ def command(
         else:
             results = run_series(network, arrays, network.variable_names if all or dump else None)
         if dump is not None:
+            from espdl.report.explain.dump import values_of, write_dump
+
             exponents_of = {name: int(network.get_intermediate(name).exponent) for name in results}
             write_dump(dump, values_of(results, exponents_of))
             if not all:

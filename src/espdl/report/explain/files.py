@@ -45,6 +45,20 @@ def kind_of(path: Path) -> str:
     return "espdl"
 
 
+def require_used(kinds: tuple[str, str], rules: tuple[Rules, Rules], setting: Path | None) -> None:
+    """Raises :class:`EspdlError` for an option that says how to run what is not run."""
+    for kind, given, letter in zip(kinds, rules, "ab", strict=True):
+        for option, value, usual in (
+            ("arithmetic", given.arithmetic, Rules.arithmetic),
+            ("int16-lut", given.int16_lut, Rules.int16_lut),
+        ):
+            if kind != "espdl" and value != usual:
+                what = "a dump is not run" if kind == "dump" else "the float network has no arithmetic of a chip"
+                raise EspdlError(f"--{option}-{letter} does not apply", why=what)
+    if setting is not None and set(kinds) != {"onnx", "espdl"}:
+        raise EspdlError("--setting does not apply", why="it prepares a float network as its .espdl file was")
+
+
 def open_model(path: Path, rules: Rules, key: bytes | None = None) -> Model:
     """Loads a file with its rules."""
     return Model(
