@@ -45,7 +45,9 @@ CAUSES = {
 """Every cause by its word."""
 
 _PAIRS = 12
-"""Changes of which pairs are tried."""
+_PAIR_NODES = 4
+_ALONE_NODES = 16
+"""Changes of which pairs are tried; nodes up to which they are, and up to which each is tried alone: of more it would take minutes."""
 
 
 @dataclass(frozen=True)
@@ -195,7 +197,9 @@ def _single(segment: Segment, changes: Sequence[Change], mine: Value, theirs: Va
 
 def _evidence(segment: Segment, change: Change, mine: Value, theirs: Value) -> str:
     text = f"with that alone changed, {'the node gives' if len(segment.nodes) == 1 else 'these nodes give'} all {theirs.data.size} numbers"
-    if len(segment.nodes) > 1:
+    if len(segment.nodes) > _ALONE_NODES:
+        text += "; dump tensors in between to see at which of them it matters"
+    elif len(segment.nodes) > 1:
         guilty = [
             segment.nodes[place][1].name
             for place in range(len(segment.nodes))
@@ -210,6 +214,8 @@ def _evidence(segment: Segment, change: Change, mine: Value, theirs: Value) -> s
 
 def _pair(segment: Segment, changes: Sequence[Change], mine: Value, theirs: Value) -> tuple[Cause, Change] | None:
     """Two changes at once. One of them that alone changes nothing on the first side is left out of the cause."""
+    if len(segment.nodes) > _PAIR_NODES:
+        return None
     for one, two in combinations(changes[:_PAIRS], 2):
         if one.cause == two.cause or (both := joined(one, two)) is None or not _gives(segment, both, theirs):
             continue
