@@ -228,36 +228,31 @@ def _pair(segment: Segment, changes: Sequence[Change], mine: Value, theirs: Valu
 
 
 def _float_places(segment: Segment, mine: Value, theirs: Value) -> Cause | None:
-    module = segment.nodes[-1][1]
     a, b = mine.data.astype(np.float64), theirs.data.astype(np.float64)
     differs = (a != b) & ~(np.isnan(a) & np.isnan(b))
+    error = float(np.abs(a - b)[differs].max(initial=0.0))
     if mine.data.dtype.kind == "f":
         largest = float(np.nanmax(np.abs(a), initial=0.0)) if a.size else 0.0
-        error = float(np.max(np.abs(a - b), initial=0.0))
         if error <= FLOAT_TOLERANCE * max(largest, 1.0):
-            return Cause(
-                "float-last-place",
-                CAUSES["float-last-place"],
-                f"the largest difference is {error:.3g} of {largest:.3g}",
-                certain=False,
-            )
+            evidence = f"the largest difference is {error:.3g} of {largest:.3g}"
+            return Cause("float-last-place", CAUSES["float-last-place"], evidence, certain=False)
         return None
-    sums = isinstance(module, MacModule)
-    if np.abs(a - b).max() > 1 or not (sums or is_float_evaluated(module)):
+    evaluated = [module for module in segment.modules if is_float_evaluated(module)]
+    sums = [module for module in segment.modules if isinstance(module, MacModule)]
+    if error > 1 or not (evaluated or sums):
         return None
-    cause = "float-accumulation" if sums else "float-last-place"
+    cause = "float-last-place" if evaluated else "float-accumulation"
+    count = counted(int(differs.sum()), "number")
     found = unrounded(segment, segment.known) if len(segment.nodes) == 1 else None
-    if found is None:
-        if sums:
+    if found is not None:
+        if not near_ties(found[0], found[1], differs):
             return None
-        text = f"all {counted(int(differs.sum()), 'difference')} are by 1"
-        return Cause(cause, CAUSES[cause], text, certain=False)
-    if not near_ties(found[0], found[1], differs):
+        return Cause(cause, CAUSES[cause], f"the {count} that differ, by 1, lie on a tie within binary32's last places")
+    if not evaluated and (len(segment.nodes) == 1 or mine.data.dtype.itemsize == 1):
         return None
+    at = (evaluated or sums)[0]
     return Cause(
-        cause,
-        CAUSES[cause],
-        f"the {counted(int(differs.sum()), 'number')} that differ, by 1, lie on a tie within binary32's last places",
+        cause, CAUSES[cause], f"the {count} that differ are off by 1; {at.op_type} {at.name!r} may do that", certain=False
     )
 
 
