@@ -12,6 +12,8 @@ import pytest
 from espdl.deploy.project import LOCATIONS, new_project
 from espdl.dl import Model
 from espdl.errors import EspdlError
+from espdl.estimate.latency import estimate_latency
+from espdl.estimate.memory import estimate_memory
 from espdl.fbs.partition_table import parse_partition_csv
 from tests.models import small_file
 
@@ -87,7 +89,7 @@ def test_a_pipeline_compiles(picture: Path, tmp_path: Path, conformance: Path, p
     check_syntax(done.directory)
 
 
-@pytest.mark.parametrize(("max_internal_size", "param_copy"), [(0, True), (2048, True), (1 << 20, False)])
+@pytest.mark.parametrize(("max_internal_size", "param_copy"), [(0, True), (2048, True), (1 << 16, False)])
 def test_the_numbers_are_those_of_the_plan(model: Path, tmp_path: Path, max_internal_size: int, param_copy: bool) -> None:
     done = new_project(tmp_path / "firmware", model, max_internal_size=max_internal_size, param_copy=param_copy)
     info = Model(model, max_internal_size=max_internal_size, param_copy=param_copy).get_memory_info()
@@ -103,6 +105,42 @@ def test_the_numbers_are_those_of_the_plan(model: Path, tmp_path: Path, max_inte
     assert f"{str(param_copy).lower()}); // whether parameters are copied" in program
 
 
+@pytest.mark.parametrize(
+    ("module", "settings"),
+    [
+        ("N16R8", ["FLASHSIZE_16MB", "FLASHMODE_QIO", "SPIRAM_MODE_OCT"]),
+        ("ESP32-S3-WROOM-1-N8R2", ["FLASHSIZE_8MB", "FLASHMODE_QIO", "SPIRAM_MODE_QUAD"]),
+        ("N32R8V", ["FLASHSIZE_32MB", "OCT_FLASH", "SPIRAM_MODE_OCT"]),
+        ("N4", ["FLASHSIZE_4MB", "FLASHMODE_QIO"]),
+    ],
+)
+def test_the_settings_are_those_of_the_module(model: Path, tmp_path: Path, module: str, settings: list[str]) -> None:
+    done = new_project(tmp_path / "firmware", model, module=module)
+    text = (done.directory / "sdkconfig.defaults").read_text()
+    kinds = ("FLASHSIZE_", "FLASHMODE_", "OCT_FLASH", "SPIRAM_MODE_")
+    found = [line for line in text.splitlines() if any(kind in line for kind in kinds)]
+    assert [line.removeprefix("CONFIG_").removeprefix("ESPTOOLPY_").removesuffix("=y") for line in found] == settings
+    assert ("CONFIG_SPIRAM=y" in text) == (done.memory.psram > 0) == ("R" in done.module)
+
+
+def test_the_readme_tells_latency_and_fit(model: Path, tmp_path: Path) -> None:
+    done = new_project(tmp_path / "firmware", model, module="N16R8")
+    memory = estimate_memory(Model(model), "N16R8", "yes")
+    latency = estimate_latency(Model(model), memory)
+    assert done.latency == latency.model
+    readme = (done.directory / "README.md").read_text()
+    assert f"The model {memory.verdict()}." in readme
+    assert f"| latency | {latency.model.text()}, 90 % interval" in readme
+
+
+def test_a_model_goes_to_a_module_that_it_fits(tmp_path: Path, conformance: Path) -> None:
+    model = conformance / "models" / "esp32p4" / "coco_detect_yolo11n_320_s8_v1.espdl"
+    with pytest.raises(EspdlError, match="of PSRAM too little") as refusal:
+        new_project(tmp_path / "refused", model, module="N16R2")
+    assert "--no-param-copy" in str(refusal.value)
+    assert new_project(tmp_path / "firmware", model).module == "N16R32"
+
+
 def test_the_table_holds_program_and_model(tmp_path: Path) -> None:
     model = tmp_path / "large.espdl"
     model.write_bytes(small_file("esp32s3", metadata=True).ljust(5_000_000, b"\0"))
@@ -116,7 +154,7 @@ def test_the_table_holds_program_and_model(tmp_path: Path) -> None:
         assert ("model" in rows) == (location == "partition")
         assert location != "partition" or rows["model"].size >= 5_000_000
     with pytest.raises(EspdlError, match="the flash has 0x400000 bytes"):
-        new_project(tmp_path / "small", model, flash_mb=4)
+        new_project(tmp_path / "small", model, location="partition", module="N4R8", param_copy=False)
     assert not (tmp_path / "small").exists()
 
 
@@ -129,7 +167,9 @@ def test_what_is_refused(model: Path, picture: Path, tmp_path: Path) -> None:
         "takes no picture": {"model": model, "picture": picture},
         "reads 6 outputs, and the model has 1": {"model": model, "pipeline": "detect-yolo11", "picture": picture},
         "this is not a JPEG": {"model": model, "pipeline": "classify", "picture": model},
-        "has none": {"model": plain, "target": "esp32c3"},
+        "has no PSRAM": {"model": plain, "target": "esp32c3", "module": "N4R2"},
+        "lower --max-internal-size": {"model": model, "max_internal_size": 1 << 20},
+        "is no module": {"model": model, "module": "N5R8"},
         "is not 1 to 15 bytes long": {"model": model, "location": "partition", "label": "a" * 16},
     }
     for message, arguments in attempts.items():

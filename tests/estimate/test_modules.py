@@ -18,7 +18,7 @@ def test_every_chip_has_modules(chip) -> None:  # type: ignore[no-untyped-def]
         assert module.flash >= 2 * MB
         assert 0 < module.free_internal < module.internal
         assert module.flash_mb_s > 0
-        assert (module.psram > 0) == (module.psram_mb_s > 0)
+        assert (module.psram > 0) == (module.psram_mb_s > 0) == (module.psram_lines > 0)
         assert module.source
     assert get_module(chip) == get_module(chip, module_names(chip)[0])
 
@@ -26,8 +26,8 @@ def test_every_chip_has_modules(chip) -> None:  # type: ignore[no-untyped-def]
 def test_names_tell_sizes_and_speeds() -> None:
     chip = get_chip("esp32s3")
     octal, quad = get_module(chip, "ESP32-S3-WROOM-1-N16R8"), get_module(chip, "n8r2")
-    assert (octal.name, octal.flash, octal.psram, octal.psram_mb_s) == ("N16R8", 16 * MB, 8 * MB, 160)
-    assert (quad.name, quad.flash, quad.psram, quad.psram_mb_s) == ("N8R2", 8 * MB, 2 * MB, 40)
+    assert (octal.name, octal.flash, octal.psram, octal.psram_lines, octal.psram_mb_s) == ("N16R8", 16 * MB, 8 * MB, 8, 160)
+    assert (quad.name, quad.flash, quad.psram, quad.psram_lines, quad.psram_mb_s) == ("N8R2", 8 * MB, 2 * MB, 4, 40)
     assert get_module(chip, "ESP32-S3-WROOM-2-N32R16V").flash_mb_s == 4 * octal.flash_mb_s
     assert get_module(chip, "N16R16VA").flash_mb_s == octal.flash_mb_s  # VA is its supply
     assert get_module(chip, "N4").psram == 0
@@ -36,7 +36,12 @@ def test_names_tell_sizes_and_speeds() -> None:
 
 @pytest.mark.parametrize(
     ("chip", "name", "text"),
-    [("esp32s3", "WROOM", "is no module"), ("esp32c3", "N4R2", "has no PSRAM"), ("esp32s3", "N8R99", "at most 32")],
+    [
+        ("esp32s3", "WROOM", "is no module"),
+        ("esp32c3", "N4R2", "has no PSRAM"),
+        ("esp32s3", "N8R64", "PSRAM 2 to 32"),
+        ("esp32s3", "N5R8", "powers of two"),
+    ],
 )
 def test_what_is_no_module(chip: str, name: str, text: str) -> None:
     with pytest.raises(EspdlError, match=text):

@@ -53,13 +53,12 @@ def command(
     from espdl.dtypes import RuntimeMode
     from espdl.errors import EspdlError
     from espdl.estimate.latency import estimate_latency
-    from espdl.estimate.memory import estimate_memory
-    from espdl.estimate.modules import get_module
+    from espdl.estimate.memory import estimate_memory, load_for_module
 
-    network = _open(model, target, module, max_internal_size, backend)
+    network, board = load_for_module(model, module, target, max_internal_size=max_internal_size, backend=backend)
     if compare:
         return _compare(network, model, compare, param_copy, mode, sort=sort, json=json)
-    memory = estimate_memory(network, get_module(network.chip, module), param_copy)
+    memory = estimate_memory(network, board, param_copy)
     latency, otherwise, refusal = None, None, ""
     try:
         latency = estimate_latency(network, memory, RuntimeMode.parse(mode))
@@ -95,16 +94,6 @@ def command(
         print(f"\nLatency on this PC ({network.machine.kernels.name} kernels), not on the chip:\n")
         network.print_module_info(network.get_module_info(), sort)
     return 0
-
-
-def _open(model: Path, target: str | None, module: str | None, max_internal_size: int, backend: str | None) -> Model:
-    from espdl.dl import Model
-    from espdl.estimate.modules import get_module
-
-    network = Model(model, max_internal_size=max_internal_size, target=target, backend=backend)
-    if get_module(network.chip, module).psram:
-        return network
-    return Model(model, max_internal_size=max_internal_size, target=target, backend=backend, psram=False)
 
 
 def _here(network: Model) -> dict[str, Any]:
@@ -151,16 +140,17 @@ def _compare(network: Model, model: Path, names: list[str], param_copy: str, mod
     from espdl.cli.output import print_json, print_table
     from espdl.dtypes import RuntimeMode
     from espdl.estimate.latency import estimate_latency
-    from espdl.estimate.memory import estimate_memory
+    from espdl.estimate.memory import estimate_memory, load_for_module
     from espdl.estimate.modules import get_module
     from espdl.estimate.text import compared_layers, compared_rows
 
+    options: dict[str, Any] = {"max_internal_size": network.memory.max_internal_size, "backend": network.machine.kernels.name}
     found = []
     for name in names:
         target, _, module = name.partition(":")
         chip = get_chip(target)
         board = get_module(chip, module or None)
-        fitted = network if board.psram else _without_psram(network, model)
+        fitted, _ = load_for_module(model, board, network.chip, **options)
         memory = estimate_memory(fitted, board, param_copy, search_internal=False, chip=chip)
         found.append((memory, estimate_latency(fitted, memory, RuntimeMode.parse(mode), chip)))
     if json:
@@ -173,10 +163,3 @@ def _compare(network: Model, model: Path, names: list[str], param_copy: str, mod
     print()
     print_table(["name", "type", *columns[1:]], compared_layers([t for _, t in found], sort), right=columns[1:], dense=True)
     return 0
-
-
-def _without_psram(network: Model, model: Path) -> Model:
-    from espdl.dl import Model
-
-    size = network.memory.max_internal_size
-    return Model(model, max_internal_size=size, target=network.chip, backend=network.machine.kernels.name, psram=False)

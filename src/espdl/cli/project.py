@@ -31,8 +31,12 @@ def command(
     param_copy: Annotated[
         bool, Parameter(negative="--no-param-copy", help="Whether the chip copies parameters from flash to RAM.")
     ] = True,
-    flash_mb: Annotated[
-        int | None, Parameter(help="Megabytes of the chip's flash; the smallest that is enough by default.")
+    module: Annotated[
+        str | None,
+        Parameter(
+            help="Module by its ending: N16R8 has 16 MB of flash, 8 MB of PSRAM; "
+            "the smallest flash that is enough and the usual PSRAM by default."
+        ),
     ] = None,
     label: Annotated[str, Parameter(help="Label of the model's partition.")] = "model",
     force: Force = False,
@@ -41,7 +45,8 @@ def command(
     """Write an ESP-IDF project that loads, tests, profiles and runs a model.
 
     Its partition table, its settings of flash and PSRAM, and the figures in
-    its README come from the model's memory plan.
+    its README come from the model's memory plan, the module and the estimated
+    latency. A model that does not fit the module is refused.
 
     Example: espdl project new firmware --model net.espdl --target esp32s3 --location partition
     """
@@ -58,7 +63,7 @@ def command(
         picture=image,
         max_internal_size=max_internal_size,
         param_copy=param_copy,
-        flash_mb=flash_mb,
+        module=module,
         label=label,
         force=force,
     )
@@ -70,6 +75,7 @@ def command(
             ("project", str(done.directory)),
             ("files", ", ".join(done.files)),
             ("chip", f"{done.chip}, {done.flash_mb} MB of flash"),
+            ("latency", f"{done.latency.text()}, estimated with its 90 % interval, on {done.module}"),
             ("RAM", f"{kilobytes(done.memory.internal)} internal, {kilobytes(done.memory.psram)} PSRAM"),
             ("flash", ", ".join(f"{row.label} {kilobytes(row.size)} at {row.offset:#x}" for row in done.partitions)),
         ]

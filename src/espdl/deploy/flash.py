@@ -20,10 +20,10 @@ from espdl.fbs.partition_table import (
     TABLE_OFFSET,
     Partition,
     check_partitions,
+    csv_size,
     parse_partition_csv,
     parse_size,
     partition_csv_row,
-    size_text,
     write_partition_table,
 )
 
@@ -127,7 +127,7 @@ def update_partition_csv(
             content, mark, comment = line.partition("#")
             fields = content.split(",")
             if fields[0].strip() == label and len(fields) >= 5:
-                fields[4] = re.sub(r"\S+", size_text(size), fields[4], count=1)
+                fields[4] = re.sub(r"\S+", csv_size(size), fields[4], count=1)
                 lines[index] = ",".join(fields) + mark + comment
     updated = "\n".join(lines) + "\n"
     rows = parse_partition_csv(updated, table_offset=table_offset, source=source)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import re
 from dataclasses import asdict, dataclass, replace
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
 
 from espdl.bias_layout import packed_bytes
@@ -127,6 +127,22 @@ class MemoryEstimate:
 def size_text(size: int) -> str:
     """``34.6 KB`` or ``2.85 MB``, of 1024 and 1024 * 1024 bytes."""
     return f"{size / MB:.2f} MB" if size >= MB else f"{size / KB:.1f} KB"
+
+
+def load_for_module(
+    source: str | Path, module: BoardModule | str | None = None, target: str | Chip | None = None, **options: Any
+) -> tuple[Model, BoardModule]:
+    """A model planned for a module: all of it in internal RAM where there is no PSRAM.
+
+    Args:
+        source: the ``.espdl`` file.
+        module: a module or its name; None for the usual one of the model's chip.
+        target: chip; None takes it from the file.
+        options: others of :class:`espdl.dl.Model`.
+    """
+    model = Model(source, target=target, **options)
+    board = module if isinstance(module, BoardModule) else get_module(model.chip, module)
+    return (model if board.psram else Model(source, target=target, psram=False, **options)), board
 
 
 def estimate_memory(

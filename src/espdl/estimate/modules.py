@@ -14,6 +14,9 @@ from espdl.errors import EspdlError
 
 KB, MB = 1 << 10, 1 << 20
 
+FLASH_SIZES_MB = (1, 2, 4, 8, 16, 32, 64, 128)
+PSRAM_SIZES_MB = (0, 2, 4, 8, 16, 32)
+
 _NAME = re.compile(r"(?:.*-)?N(\d+)(?:R(\d+))?(V?A?)", re.IGNORECASE)
 
 
@@ -25,6 +28,7 @@ class BoardModule:
         name: N flash R PSRAM in MB, as module names end.
         flash, psram: bytes.
         internal: bytes of RAM on the chip. free_internal: about what a program without radio leaves of it.
+        flash_lines, psram_lines: of data: 4 quad, 8 octal, 16 hex; 0 where there is none.
         flash_mb_s, psram_mb_s: at most, in 10^6 bytes per second; 0 where there is none.
         source: where the facts come from.
     """
@@ -34,6 +38,8 @@ class BoardModule:
     psram: int
     internal: int
     free_internal: int
+    flash_lines: int
+    psram_lines: int
     flash_mb_s: float
     psram_mb_s: float
     source: str
@@ -68,19 +74,25 @@ def get_module(chip: Chip, name: str | None = None) -> BoardModule:
     if match is None:
         raise EspdlError(f"{name!r} is no module", hint=f"N and R with megabytes of flash and PSRAM; for {chip.name}: {known}")
     flash, psram = int(match[1]), int(match[2] or 0)
-    speeds = facts.get("psram", {})
-    if psram and not speeds:
+    kinds = facts.get("psram", {})
+    if psram and not kinds:
         raise EspdlError(f"{chip.name} has no PSRAM", hint=f"modules: {known}")
-    if not 1 <= flash <= 128 or psram > 32:
-        raise EspdlError(f"{name!r} is no module", why="flash has 1 to 128 MB, PSRAM at most 32", hint=f"modules: {known}")
+    if flash not in FLASH_SIZES_MB or psram not in PSRAM_SIZES_MB:
+        raise EspdlError(
+            f"{name!r} is no module", why="sizes are powers of two: flash 1 to 128 MB, PSRAM 2 to 32", hint=f"modules: {known}"
+        )
     ending = f"N{flash}" + (f"R{psram}" if psram else "") + match[3].upper()
+    octal_flash = ending in facts.get("octal_flash", ())
+    kind = kinds.get(str(psram), kinds[""]) if psram else {"lines": 0, "mb_s": 0}
     return BoardModule(
-        ending,
-        flash * MB,
-        min(psram, facts.get("psram_limit", psram)) * MB,
-        facts["internal_kb"] * KB,
-        facts["free_kb"] * KB,
-        facts["octal_flash_mb_s"] if ending in facts.get("octal_flash", ()) else facts["flash_mb_s"],
-        speeds.get(str(psram), speeds[""]) if psram else 0.0,
-        facts["source"],
+        name=ending,
+        flash=flash * MB,
+        psram=min(psram, facts.get("psram_limit", psram)) * MB,
+        internal=facts["internal_kb"] * KB,
+        free_internal=facts["free_kb"] * KB,
+        flash_lines=8 if octal_flash else 4,
+        psram_lines=kind["lines"],
+        flash_mb_s=facts["octal_flash_mb_s"] if octal_flash else facts["flash_mb_s"],
+        psram_mb_s=kind["mb_s"],
+        source=facts["source"],
     )

@@ -116,11 +116,11 @@ def partition_csv_row(partition: Partition, *, offset: bool = True) -> str:
     """One line of ``partitions.csv``; without ``offset`` ESP-IDF places it behind the one before."""
     flags = ":".join(name for name, bit in _FLAGS.items() if partition.flags & bit)
     place = f"{partition.offset:#x}" if offset else ""
-    fields = [partition.label, partition.type_name, partition.subtype_name, place, size_text(partition.size), flags]
+    fields = [partition.label, partition.type_name, partition.subtype_name, place, csv_size(partition.size), flags]
     return ", ".join(fields).rstrip(", ")
 
 
-def size_text(size: int) -> str:
+def csv_size(size: int) -> str:
     """Bytes as the CSV writes them: in K where that is whole."""
     return f"{size // 1024}K" if size % 1024 == 0 else f"{size:#x}"
 

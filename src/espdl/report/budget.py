@@ -9,12 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from espdl.dl import Model
 from espdl.dtypes import RuntimeMode
 from espdl.errors import EspdlError
 from espdl.estimate.latency import Latency, estimate_latency
-from espdl.estimate.memory import MemoryEstimate, ParamCopy, estimate_memory, size_text
-from espdl.estimate.modules import get_module
+from espdl.estimate.memory import MemoryEstimate, ParamCopy, estimate_memory, load_for_module, size_text
 from espdl.quantize.pictures import PictureOptions
 from espdl.report.accuracy import measure_top1
 
@@ -152,10 +150,7 @@ def check_budget(file: str | os.PathLike[str], limits: Limits, conditions: Condi
     if limits == Limits(fits=False):
         raise EspdlError("there is no limit", hint="give one, --max-latency-ms say")
     path = Path(file)
-    model = Model(path, max_internal_size=given.max_internal_size, target=given.target)
-    board = get_module(model.chip, given.module)
-    if not board.psram:
-        model = Model(path, max_internal_size=given.max_internal_size, target=given.target, psram=False)
+    model, board = load_for_module(path, given.module, given.target, max_internal_size=given.max_internal_size)
     memory = estimate_memory(model, board, given.param_copy, search_internal=False)
     rows = _memory_rows(limits, memory)
     latency = None

@@ -10,14 +10,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from espdl.chips import CHIPS, Chip, get_chip
+from espdl.deploy.project.readme import readme
 from espdl.deploy.project.render import plain_file_name, render, render_if_present, symbol_of
-from espdl.deploy.project.sizing import PROGRAM_BYTES, MemoryNeed, flash_megabytes, memory_need, partitions_for
+from espdl.deploy.project.sizing import PROGRAM_BYTES, MemoryNeed, flash_megabytes, memory_need, partitions_for, place_model
 from espdl.dl import Model
+from espdl.dl.target import resolve_target
 from espdl.dtypes import DType, ModelLocation
 from espdl.errors import EspdlError
-from espdl.fbs import open_mapped
+from espdl.estimate.latency import Time, estimate_latency
+from espdl.estimate.modules import BoardModule
+from espdl.fbs import FbsLoader, open_mapped
 from espdl.fbs.files import staging_directory
-from espdl.fbs.partition_table import Partition, partition_csv_row, size_text
+from espdl.fbs.partition_table import Partition, partition_csv_row
 
 LOCATIONS = {
     "rodata": ModelLocation.FLASH_RODATA,
@@ -75,17 +79,19 @@ class Project:
 
     Attributes:
         directory: of the project. files: written, relative to it.
-        chip, location, pipeline: as chosen.
-        memory: bytes that the model takes.
+        chip, location, pipeline: as chosen. module: whose memories it is for.
+        memory: bytes that the model takes. latency: of one run, estimated.
         partitions: rows of the partition table. flash_mb: megabytes of flash that it is for.
     """
 
     directory: Path
     files: tuple[str, ...]
     chip: str
+    module: str
     location: str
     pipeline: str
     memory: MemoryNeed
+    latency: Time
     partitions: tuple[Partition, ...]
     flash_mb: int
 
@@ -100,7 +106,7 @@ def new_project(
     picture: str | Path | None = None,
     max_internal_size: int = 0,
     param_copy: bool = True,
-    flash_mb: int | None = None,
+    module: str | None = None,
     label: str = "model",
     force: bool = False,
 ) -> Project:
@@ -115,13 +121,14 @@ def new_project(
         picture: a JPEG to run a pipeline on; part of the program.
         max_internal_size: bytes of internal RAM that the plan fills first.
         param_copy: whether the chip copies parameters to RAM.
-        flash_mb: of the chip's flash; None takes the smallest that is enough.
+        module: that the chip is part of (``N16R8``), which says how much flash and PSRAM there are and of which kind; None takes the
+            smallest flash that is enough, and the PSRAM of the usual module, or of a larger one if that is too small.
         label: of the model's partition.
         force: whether files of the project that are there are replaced; others are left alone.
 
     Raises:
-        EspdlError: a model that cannot be loaded or does not fit the pipeline, a chip that firmware cannot be built for, a flash that is
-            too small, or a directory that is not empty.
+        EspdlError: a model that cannot be loaded or does not fit the pipeline or the module, a chip that firmware cannot be built for,
+            a flash that is too small, or a directory that is not empty.
     """
     directory, model = Path(directory), Path(model)
     name = re.sub(r"[^A-Za-z0-9_-]", "_", directory.resolve().name)
@@ -136,18 +143,21 @@ def new_project(
             hint="give a JPEG with --image" if recipe.has_picture else "leave --image out, or choose a pipeline",
         )
     model_file = plain_file_name(model.name)
-    loaded = Model(model, location=LOCATIONS[location], target=target, max_internal_size=max_internal_size, param_copy=param_copy)
-    chip = _firmware_chip(loaded.chip)
+    chip = _firmware_chip(resolve_target(FbsLoader(model).load(), target).chip)
+    loaded, memory = place_model(
+        model, chip, module, param_copy=param_copy, location=LOCATIONS[location], max_internal_size=max_internal_size
+    )
+    latency = estimate_latency(loaded, memory)
     _check_pipeline(loaded, pipeline, recipe)
     model_bytes = model.stat().st_size
-    need = memory_need(loaded, model_bytes)
+    need = memory_need(memory, model_bytes)
     extra = (model_bytes if location == "rodata" else 0) + (Path(picture).stat().st_size if picture else 0)
     rows = partitions_for(model_bytes, label if location == "partition" else None, program_bytes=PROGRAM_BYTES + extra)
-    flash = flash_megabytes(rows, flash_mb)
+    flash = flash_megabytes(rows, memory.module if module else None)
     contents: dict[str, str | Path] = {
         "CMakeLists.txt": render("CMakeLists.txt", {"name": name}),
         "partitions.csv": _partitions_csv(rows),
-        "sdkconfig.defaults": _sdkconfig(chip, flash, need),
+        "sdkconfig.defaults": _sdkconfig(chip, flash, memory.module, need),
         f"main/models/{model_file}": model,
         "main/idf_component.yml": render("main/idf_component.yml"),
         "main/CMakeLists.txt": _main_cmake(model_file, location, label, recipe, picture),
@@ -160,11 +170,10 @@ def new_project(
         contents["main/Kconfig.projbuild"] = render("main/Kconfig.projbuild", _SD_PINS)
     if picture:
         contents["main/picture.jpg"] = _jpeg(picture)
-    contents["README.md"] = _readme(
-        name, chip, model_file, location, label, need, rows, flash, max_internal_size, sorted(contents)
-    )
+    contents["README.md"] = readme(name, model_file, location, label, need, memory, latency, rows, flash, sorted(contents))
     _write(directory, contents, force)
-    return Project(directory, tuple(sorted(contents)), chip.name, location, pipeline, need, tuple(rows), flash)
+    files = tuple(sorted(contents))
+    return Project(directory, files, chip.name, memory.module.name, location, pipeline, need, latency.model, tuple(rows), flash)
 
 
 def _firmware_chip(chip: Chip) -> Chip:
@@ -191,18 +200,11 @@ def _check_pipeline(model: Model, pipeline: str, recipe: Pipeline) -> None:
         )
 
 
-def _sdkconfig(chip: Chip, flash_mb: int, need: MemoryNeed) -> str:
+def _sdkconfig(chip: Chip, flash_mb: int, board: BoardModule, need: MemoryNeed) -> str:
     text = render("sdkconfig/common.txt", {"target": chip.name, "flash_mb": flash_mb})
     text += render_if_present(f"sdkconfig/{chip.name}.txt")
-    if need.psram:
-        psram = render_if_present(f"sdkconfig/{chip.name}_psram.txt")
-        if not psram:
-            raise EspdlError(
-                f"the model takes {need.psram} bytes of PSRAM, and {chip.name} has none",
-                hint="raise --max-internal-size, or leave parameters in flash with --no-param-copy",
-            )
-        text += psram
-    return text
+    text += render_if_present(f"sdkconfig/{chip.name}_flash{board.flash_lines}.txt")
+    return text + (render(f"sdkconfig/{chip.name}_psram{board.psram_lines}.txt") if need.psram else "")
 
 
 def _partitions_csv(rows: Sequence[Partition]) -> str:
@@ -258,60 +260,6 @@ def _program(
             "param_copy": str(param_copy).lower(),
             "test": test,
             "run": render(recipe.code, recipe.values),
-        },
-    )
-
-
-def _readme(
-    name: str,
-    chip: Chip,
-    model_file: str,
-    location: str,
-    label: str,
-    need: MemoryNeed,
-    rows: Sequence[Partition],
-    flash_mb: int,
-    max_internal_size: int,
-    files: Sequence[str],
-) -> str:
-    places = {
-        "rodata": "the program itself, so every flash writes it again",
-        "partition": f"partition `{label}`: `idf.py app-flash` writes the program alone",
-        "sdcard": "a FAT32 card",
-    }
-    after_flash = f"\nCopy `main/models/{model_file}` to the top of a FAT32 card first.\n" if location == "sdcard" else ""
-    memory = [
-        ("activations (one arena)", need.activations),
-        ("parameters copied to RAM", need.parameters),
-        ("internal RAM in all, without the runtime's own objects", need.internal),
-        ("PSRAM in all", need.psram),
-        ("model file", need.flash),
-    ]
-    what = {
-        "main/app_main.cpp": "the program",
-        "main/CMakeLists.txt": "how the model gets into the flash",
-        "partitions.csv": "the flash",
-        "sdkconfig.defaults": "chip, flash, PSRAM, caches",
-        "main/idf_component.yml": "ESP-DL, fetched by the component manager",
-        "main/Kconfig.projbuild": "pins of the SD card",
-    }
-    return render(
-        "README.md",
-        {
-            "name": name,
-            "model_file": model_file,
-            "target": chip.name,
-            "after_flash": after_flash,
-            "memory_rows": "\n".join(f"| {text} | {size} |" for text, size in memory),
-            "max_internal_size": max_internal_size,
-            "partition_rows": "\n".join(
-                ["| partition | offset | size |", "|---|---:|---:|"]
-                + [f"| `{row.label}` | {row.offset:#x} | {size_text(row.size)} |" for row in rows]
-            ),
-            "flash_used": f"{max(row.end for row in rows) / (1 << 20):.1f}",
-            "flash_mb": flash_mb,
-            "place": places[location],
-            "file_rows": "\n".join(f"| `{file}` | {what[file]} |" for file in files if file in what),
         },
     )
 

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from espdl.alignment import round_up
+from espdl.chips import Chip
 from espdl.dl import Model
 from espdl.errors import EspdlError
+from espdl.estimate.memory import MemoryEstimate, ParamCopy, estimate_memory, load_for_module
+from espdl.estimate.modules import FLASH_SIZES_MB, MB, BoardModule, get_module, module_names
 from espdl.fbs.partition_table import SECTOR, TABLE_OFFSET, Partition, check_partitions
 
-PROGRAM_BYTES = 2 << 20
+PROGRAM_BYTES = 2 * MB
 """Room for a program with all of ESP-DL, without a model."""
-FLASH_SIZES_MB = (2, 4, 8, 16, 32)
 _APP_ALIGNMENT = 0x10000
 _FACTORY, _NVS, _SPIFFS = 0x00, 0x02, 0x82
 
@@ -39,18 +43,61 @@ class MemoryNeed:
         return f"{self.internal} bytes of internal RAM, {self.psram} bytes of PSRAM"
 
 
-def memory_need(model: Model, file_bytes: int) -> MemoryNeed:
-    """What :meth:`espdl.dl.Model.get_memory_info` says, in the words of a project."""
-    info = model.get_memory_info()
-    copied, variables = info["parameter_copy"], info["variable"]
-    in_ram = info["fbs_model"]
+def memory_need(memory: MemoryEstimate, file_bytes: int) -> MemoryNeed:
+    """An estimate in the words of a project.
+
+    Args:
+        memory: of the model on its module.
+        file_bytes: of the model file.
+    """
+    copied, variables, total = (memory.usage[use] for use in ("parameter_copy", "variable", "total"))
     return MemoryNeed(
-        internal=copied.internal + variables.internal + in_ram.internal,
-        psram=copied.psram + variables.psram + in_ram.psram,
+        internal=total.internal,
+        psram=total.psram,
         activations=variables.internal + variables.psram,
         parameters=copied.internal + copied.psram,
         flash=file_bytes,
     )
+
+
+def place_model(
+    model: str | Path, chip: Chip, module: str | None, *, param_copy: bool, **options: Any
+) -> tuple[Model, MemoryEstimate]:
+    """A model planned for a module that it fits: the one asked for, else the usual one, else the smallest that is large enough.
+
+    Args:
+        model: the ``.espdl`` file.
+        chip: of the module.
+        module: its name, or None.
+        param_copy: whether parameters are copied to RAM.
+        options: others of :class:`espdl.dl.Model`.
+
+    Raises:
+        EspdlError: with the verdict of :func:`espdl.estimate.memory.estimate_memory` when it does not fit.
+    """
+    for board in [get_module(chip, module)] if module else _candidates(chip):
+        loaded, _ = load_for_module(model, board, chip, param_copy=param_copy, **options)
+        memory = estimate_memory(loaded, board, ParamCopy.YES if param_copy else ParamCopy.NO, search_internal=False)
+        if memory.fits:
+            return loaded, memory
+    remedies = ["take a larger module with --module"] if module else []
+    remedies += ["lower --max-internal-size"] if memory.internal.missing and memory.max_internal_size else []
+    remedies += ["leave parameters in flash with --no-param-copy"] if param_copy else []
+    raise EspdlError(
+        "the model does not fit the module" if module else f"the model does not fit any module of {chip.name}",
+        where=str(model),
+        why=memory.verdict(),
+        hint=", or ".join([*remedies, "give the network a smaller input or fewer channels"]),
+    )
+
+
+def _candidates(chip: Chip) -> list[BoardModule]:
+    """The usual module of a chip, then those with more PSRAM, the smallest first."""
+    usual, *others = (get_module(chip, name) for name in module_names(chip))
+    return [
+        usual,
+        *sorted((board for board in others if board.psram > usual.psram), key=lambda board: (board.psram, board.flash)),
+    ]
 
 
 def partitions_for(model_bytes: int, label: str | None, *, program_bytes: int = PROGRAM_BYTES) -> list[Partition]:
@@ -71,20 +118,20 @@ def partitions_for(model_bytes: int, label: str | None, *, program_bytes: int = 
     return rows
 
 
-def flash_megabytes(partitions: Sequence[Partition], wanted: int | None) -> int:
-    """The flash that the table needs: the smallest size on the market, or the one ``wanted`` if it is large enough.
+def flash_megabytes(partitions: Sequence[Partition], module: BoardModule | None) -> int:
+    """The flash that the table is for: that of ``module``, or without one the smallest that is large enough.
 
     Raises:
-        EspdlError: when no such flash is large enough.
+        EspdlError: when it ends behind the flash.
     """
+    if module is not None:
+        check_partitions(partitions, flash_size=module.flash)
+        return module.flash // MB
     end = max(row.end for row in partitions)
-    if wanted is not None:
-        check_partitions(partitions, flash_size=wanted << 20)
-        return wanted
     for size in FLASH_SIZES_MB:
-        if end <= size << 20:
+        if end <= size * MB:
             return size
     raise EspdlError(
-        f"program and model take {end / (1 << 20):.1f} MB of flash, and there are {FLASH_SIZES_MB[-1]} MB at most",
+        f"program and model take {end / MB:.1f} MB of flash, and there are {FLASH_SIZES_MB[-1]} MB at most",
         hint="put the model on an SD card: --location sdcard",
     )
