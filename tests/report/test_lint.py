@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from espdl.dl import Model
 from espdl.dtypes import DType
+from espdl.estimate.latency import estimate_latency
 from espdl.fbs import records, wrap_model, write_model
 from espdl.report.lint import RULES, Finding, Severity, lint_file
 from tests.models import node_file, small_file, small_records, weight
@@ -175,6 +176,23 @@ def test_real_files(conformance: Path) -> None:
     found = lint_file(conformance / "models" / "esp32s3" / "imagenet_cls_mobilenetv2_s8_v1.espdl", "esp32s3")
     assert {finding.rule for finding in found} == {"accumulator", "psram", "unaligned-channels"}
     assert "channel 812 can reach 4633315" in next(f.text for f in found if "classifier" in f.node)
+
+
+def test_slow_kernels_cost_their_share_of_the_latency(conformance: Path) -> None:
+    path = conformance / "models" / "esp32s3" / "imagenet_cls_mobilenetv2_s8_v1.espdl"
+    shares = {layer.name: layer.share for layer in estimate_latency(Model(path, target="esp32s3")).layers}
+    slow = [finding for finding in lint_file(path, "esp32s3") if finding.rule == "unaligned-channels"]
+    for finding in slow:
+        assert finding.cost == f"a slower kernel, in {shares[finding.node]:.1%} of the estimated latency"
+        assert shares[finding.node] >= 0.005
+    assert slow
+
+
+def test_a_file_without_an_estimate_is_linted(tmp_path: Path) -> None:
+    f32 = np.float32
+    data = node_file("MatMul", [((2, 4), f32, 0), ((4, 3), f32, 0)], [((2, 3), f32, 0)], quant_type="F32")
+    (finding,) = [f for f in lint(tmp_path, data, target="esp32s3") if f.rule == "float-node"]
+    assert finding.cost == "several times slower than on integers, and four times the memory"
 
 
 def test_quirks_are_told(conformance: Path) -> None:

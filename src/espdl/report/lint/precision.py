@@ -77,7 +77,7 @@ def requantize_chains(subject: Subject) -> Iterator[Finding]:
             Severity.HINT,
             node.name,
             text,
-            "one more rounding, and one more pass over the data",
+            f"one more rounding, and one more pass over the data{subject.share_text(node)}",
             "give the layers around it one width",
         )
 

@@ -114,7 +114,7 @@ def dead_nodes(subject: Subject) -> Iterator[Finding]:
                 Severity.WARNING,
                 node.name,
                 f"nothing reads what {node.op_type} gives, and it is no output",
-                "time and memory for nothing",
+                f"time and memory for nothing{subject.share_text(node)}",
                 "remove it from the network before export",
             )
 
@@ -133,6 +133,6 @@ def float_nodes(subject: Subject) -> Iterator[Finding]:
                 Severity.HINT,
                 node.name,
                 f"{node.op_type} runs in float32",
-                "several times slower than on integers, and four times the memory",
+                f"several times slower than on integers{subject.share_text(node)}, and four times the memory",
                 "quantize it (dispatching_table) where accuracy allows",
             )

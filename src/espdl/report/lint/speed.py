@@ -12,7 +12,7 @@ from espdl.report.lint.subject import Subject
 from espdl.wording import kilobytes
 
 _WORTH_TELLING = 0.005
-"""Share of all multiply-accumulates below which a slow kernel does not matter."""
+"""Share of the estimated latency below which a slow kernel does not matter."""
 
 
 def unaligned_channels(subject: Subject) -> Iterator[Finding]:
@@ -22,8 +22,7 @@ def unaligned_channels(subject: Subject) -> Iterator[Finding]:
     for entry in subject.filters:
         width = QuantType.SYMM_8BIT if attribute(entry.node, "quant_type") == "S8" else QuantType.SYMM_16BIT
         lanes = vector_lanes(subject.chip, width)
-        share = entry.macs / max(subject.total_macs, 1)
-        if share < _WORTH_TELLING:
+        if subject.shares.get(entry.node.name, 1.0) < _WORTH_TELLING:
             continue
         rest_out = entry.output_channels % lanes
         rest_in = 0 if entry.depthwise else entry.input_channels % lanes
@@ -39,7 +38,7 @@ def unaligned_channels(subject: Subject) -> Iterator[Finding]:
             Severity.HINT,
             entry.node.name,
             "; ".join(words),
-            f"a slower kernel for {share:.1%} of all multiply-accumulates",
+            f"a slower kernel{subject.share_text(entry.node)}",
             f"make channels multiples of {lanes}: {_up(entry.output_channels, lanes)} outputs"
             + (f", {_up(entry.input_channels, lanes)} inputs" if rest_in else ""),
         )

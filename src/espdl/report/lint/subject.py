@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +13,8 @@ from espdl.dl import Model
 from espdl.dl.base.kernels import LaneRule
 from espdl.dl.module.mac import filter_tag, lane_rules, width_of
 from espdl.dtypes import DType
+from espdl.errors import EspdlError
+from espdl.estimate.latency import estimate_latency
 from espdl.fbs.packing import unpack_filter
 from espdl.fbs.records import Node, Tensor, ValueInfo
 from espdl.report.interop.subject import attribute, is_grouped
@@ -27,7 +28,7 @@ class Filter:
     Attributes:
         node: it. weights: int64 [K, N]: every product that an output channel sums, channel by channel.
         bias: int64 [N]. source: range of its input. lanes: accumulators by output channel.
-        macs: multiply-accumulates in one run. input_channels, output_channels: of one group.
+        input_channels, output_channels: of one group.
     """
 
     node: Node
@@ -35,7 +36,6 @@ class Filter:
     bias: NDArray[np.int64]
     source: Range
     lanes: tuple[LaneRule, LaneRule]
-    macs: int
     input_channels: int
     output_channels: int
     depthwise: bool
@@ -87,8 +87,16 @@ class Subject:
         return list(self._filters())
 
     @cached_property
-    def total_macs(self) -> int:
-        return sum(entry.macs for entry in self.filters)
+    def shares(self) -> dict[str, float]:
+        """Estimated share of the latency, 0 to 1, by node, on the usual module; empty where there is no estimate."""
+        try:
+            return {layer.name: layer.share for layer in estimate_latency(self.model).layers}
+        except EspdlError:  # the chip does not load the model: of a time nothing can be said
+            return {}
+
+    def share_text(self, node: Node) -> str:
+        """``, in 12.3% of the estimated latency``: what a node costs, to be put behind a sentence."""
+        return f", in {self.shares[node.name]:.1%} of the estimated latency" if node.name in self.shares else ""
 
     def _filters(self) -> Iterator[Filter]:
         for node in self.graph.node:
@@ -113,7 +121,6 @@ class Subject:
                 bias=np.zeros(channels, np.int64) if bias is None else bias.data.reshape(-1).astype(np.int64),
                 source=self.range_of(node.input[0]),
                 lanes=lane_rules(self.chip, width, channels, depthwise=depthwise),
-                macs=prod(self.values[node.output[0]].shape or ()) * len(rows),
                 input_channels=1 if depthwise else filters.shape[-2],
                 output_channels=channels,
                 depthwise=depthwise,
