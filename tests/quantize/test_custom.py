@@ -29,7 +29,7 @@ def operators() -> Iterator[None]:
             def get_output_shape(self, input_shapes: list[list[int]]) -> list[list[int]]:
                 return [input_shapes[0]]
 
-            def float_forward(self, x: Any) -> Any:  # type: ignore[override]
+            def float_forward(self, x: Any) -> Any:
                 return (x + np.sqrt(x * x + self.attributes.get("b", 4.0))) / 2
 
         class Shuffle(Module, op_type="Shuffle"):
@@ -42,7 +42,7 @@ def operators() -> Iterator[None]:
                 assert input_shapes[0][-1] % self.attributes["groups"] == 0
                 return [input_shapes[0]]
 
-            def float_forward(self, x: Any) -> Any:  # type: ignore[override]
+            def float_forward(self, x: Any) -> Any:
                 apart = x.reshape(*x.shape[:-1], self.attributes["groups"], -1)
                 return apart.swapaxes(-1, -2).reshape(x.shape)
 
@@ -54,7 +54,7 @@ def operators() -> Iterator[None]:
             def get_output_shape(self, input_shapes: list[list[int]]) -> list[list[int]]:
                 return [input_shapes[0]]
 
-            def float_forward(self, x: Any, factor: Any) -> Any:  # type: ignore[override]
+            def float_forward(self, x: Any, factor: Any) -> Any:
                 return x * factor
 
         class Halves(Module, op_type="Halves"):
@@ -64,7 +64,7 @@ def operators() -> Iterator[None]:
                 half = [*input_shapes[0][:-1], input_shapes[0][-1] // 2]
                 return [half, half]
 
-            def float_forward(self, x: Any) -> Any:  # type: ignore[override]
+            def float_forward(self, x: Any) -> Any:
                 first, second = np.split(x, 2, axis=-1)
                 return first, second
 

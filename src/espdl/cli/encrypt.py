@@ -13,7 +13,7 @@ def command(
     model: ModelFile,
     /,
     *,
-    out: Annotated[OutputFile, Parameter(name=("--out", "-o"), help="The file to write.")],
+    output: Annotated[OutputFile, Parameter(name=("--output", "-o"), help="The file to write.")],
     key_file: KeyFile = None,
     force: Force = False,
     json: Json = False,
@@ -31,5 +31,5 @@ def command(
     from espdl.deploy import encrypt_file, list_package
     from espdl.deploy.keys import require_key
 
-    encrypt_file(model, out, require_key(key_file), force=force)
-    return show(list_package(out), json)
+    encrypt_file(model, output, require_key(key_file), force=force)
+    return show(list_package(output), json)

@@ -16,7 +16,7 @@ def command(
     *,
     partitions: Annotated[Path, Parameter(help="partitions.csv of the project, or the binary table.", validator=FILE)],
     label: Annotated[str, Parameter(help="Label of the partition.")] = "model",
-    out: Annotated[OutputFile, Parameter(name=("--out", "-o"), help="Image of the partition.")] = Path("model.bin"),
+    output: Annotated[OutputFile, Parameter(name=("--output", "-o"), help="Image of the partition.")] = Path("model.bin"),
     flash: Annotated[
         OutputFile | None, Parameter(help="Put the model into this image of the whole flash too; made when it is not there.")
     ] = None,
@@ -43,20 +43,20 @@ def command(
         models,
         partitions,
         label=label,
-        out=out,
+        out=output,
         flash=flash,
         flash_size=flash_size,
         table_offset=parse_size(table_offset, "table offset"),
         update=update,
         force=force,
     )
-    command_line = done.write_command(out)
+    command_line = done.write_command(output)
     if json:
-        print_json({**done.to_dict(), "image": str(out), "flash": flash, "command": command_line})
+        print_json({**done.to_dict(), "image": str(output), "flash": flash, "command": command_line})
         return 0
     facts = [
         ("models", ", ".join(done.models)),
-        ("image", f"{out}, {kilobytes(done.bytes)}"),
+        ("image", f"{output}, {kilobytes(done.bytes)}"),
         ("partition", f"{done.label!r} at {done.offset:#x}, {kilobytes(done.size)}, {done.bytes * 100 / done.size:.0f} % used"),
     ]
     if done.updated:

@@ -14,7 +14,7 @@ def command(
     models: ModelFiles,
     /,
     *,
-    out: Annotated[OutputFile, Parameter(name=("--out", "-o"), help="The package to write.")] = Path("models.espdl"),
+    output: Annotated[OutputFile, Parameter(name=("--output", "-o"), help="The package to write.")] = Path("models.espdl"),
     format: Annotated[Literal["PDL3", "PDL2"], Parameter(help="PDL2 is for an ESP-DL that does not know PDL3.")] = "PDL3",
     package_version: Annotated[str, Parameter(help="Version of a PDL3 package, at most 15 characters.")] = "v1.0",
     force: Force = False,
@@ -31,4 +31,4 @@ def command(
     from espdl.cli.list import show
     from espdl.deploy import pack_files
 
-    return show(pack_files(models, out, format=format, version=package_version, force=force), json)
+    return show(pack_files(models, output, format=format, version=package_version, force=force), json)

@@ -15,10 +15,10 @@ def command(
     package: ModelFile,
     /,
     *,
-    out: Annotated[
+    output: Annotated[
         Path,
         Parameter(
-            name=("--out", "-o"),
+            name=("--output", "-o"),
             help="Directory; made when it is not there.",
             validator=PathValidator(file_okay=False),
         ),
@@ -35,7 +35,7 @@ def command(
     from espdl.cli.output import print_json
     from espdl.deploy import unpack_file
 
-    written = unpack_file(package, out, force=force)
+    written = unpack_file(package, output, force=force)
     if json:
         print_json({"files": [str(path) for path in written]})
     else:

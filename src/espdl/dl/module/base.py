@@ -133,8 +133,13 @@ class Module:
         """
         raise EspdlError(f"operator {type(self).__name__} does not say its output shape", hint="override get_output_shape")
 
-    def float_forward(self, *inputs: NDArray[np.float32] | None) -> NDArray | tuple[NDArray, ...]:
-        """The operator on real values, binary32 in and out, in the order of the file's layout."""
+    # "Any" in both places is what lets a subclass name the inputs that it takes
+    def float_forward(self, *inputs: Any, **_: Any) -> NDArray | tuple[NDArray, ...]:
+        """The operator on real values, binary32 in and out, in the order of the file's layout.
+
+        Args:
+            inputs: one array for each input, None for an omitted one; an operator names those that it takes.
+        """
         raise EspdlError(f"operator {self.op_type} has no float form", where=self.name, hint="override float_forward or bind")
 
     def bind(self, inputs: Sequence[TensorBase | None], outputs: Sequence[TensorBase], machine: Machine) -> Step:

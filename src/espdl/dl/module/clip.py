@@ -60,9 +60,7 @@ class Clip(Unary, op_type="Clip"):
         value = np.asarray(tensor.data).ravel()[0]
         return float(value) if source.dtype is DType.FLOAT else int(value)
 
-    def float_forward(  # type: ignore[override]
-        self, x: NDArray[Any], low: NDArray[Any] | None = None, high: NDArray[Any] | None = None
-    ) -> NDArray[Any]:
+    def float_forward(self, x: NDArray[Any], low: NDArray[Any] | None = None, high: NDArray[Any] | None = None) -> NDArray[Any]:
         return _clamp(x, low, high)
 
 

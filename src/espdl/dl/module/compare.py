@@ -34,7 +34,7 @@ class _Comparison(Binary):
             raise EspdlError(f"an output of type {type_name(target.dtype)}", why="a comparison gives bool")
         return first, second
 
-    def float_forward(self, a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:  # type: ignore[override]
+    def float_forward(self, a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
         return self.operation(a, b)
 
     def integer_step(self, first: TensorBase, second: TensorBase, target: TensorBase, machine: Machine) -> Step:

@@ -35,7 +35,7 @@ class Concat(Module, op_type="Concat"):
             result[axis] += int(shape[axis])
         return [result]
 
-    def float_forward(self, *arrays: NDArray[Any]) -> NDArray[Any]:  # type: ignore[override]
+    def float_forward(self, *arrays: NDArray[Any]) -> NDArray[Any]:
         return np.concatenate(arrays, axis=self.axis)
 
     def bind(self, inputs: Sequence[TensorBase | None], outputs: Sequence[TensorBase], machine: Machine) -> Step:

@@ -32,7 +32,7 @@ class _Rearrangement(Module, ABC):
     def _split(self, shape: Sequence[int]) -> tuple[list[int], list[int]]:
         """The shape with the axes to be moved apart, and their new order."""
 
-    def float_forward(self, x: NDArray[Any]) -> NDArray[Any]:  # type: ignore[override]
+    def float_forward(self, x: NDArray[Any]) -> NDArray[Any]:
         apart, order = self._split(x.shape)
         return x.reshape(apart).transpose(order).reshape(self.get_output_shape([list(x.shape)])[0])
 

@@ -31,7 +31,7 @@ class Div(Binary, op_type="Div"):
     def configure(self) -> None:
         self._table: NDArray[np.int8] | None = None
 
-    def float_forward(self, a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:  # type: ignore[override]
+    def float_forward(self, a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
         return a / b
 
     def float_step(self, first: TensorBase, second: TensorBase, target: TensorBase) -> Step:

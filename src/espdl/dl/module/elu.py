@@ -17,5 +17,5 @@ class Elu(Unary, op_type="Elu"):
     def configure(self) -> None:
         self.alpha = float_attribute(self, "alpha", 1.0)
 
-    def float_forward(self, x: NDArray[Any]) -> NDArray[Any]:  # type: ignore[override]
+    def float_forward(self, x: NDArray[Any]) -> NDArray[Any]:
         return np.where(x >= 0, x, (exp(np.minimum(x, 0)) - 1) * self.alpha)

@@ -15,5 +15,5 @@ class Erf(Unary, op_type="Erf"):
 
     contract: ClassVar[Contract] = Contract(INTEGER_AND_FLOAT, availability=Availability.ABSENT)
 
-    def float_forward(self, x: NDArray[Any]) -> NDArray[Any]:  # type: ignore[override]
+    def float_forward(self, x: NDArray[Any]) -> NDArray[Any]:
         return erf(x)

@@ -12,5 +12,5 @@ from espdl.dl.module.unary import Unary, exp
 class Exp(Unary, op_type="Exp"):
     """Natural exponential."""
 
-    def float_forward(self, x: NDArray[Any]) -> NDArray[Any]:  # type: ignore[override]
+    def float_forward(self, x: NDArray[Any]) -> NDArray[Any]:
         return exp(x)

@@ -46,7 +46,7 @@ class Gather(Module, op_type="Gather"):
         axis = axis_in(self.axis, len(source))
         return [[*source[:axis], *indices, *source[axis + 1 :]]]
 
-    def float_forward(self, x: NDArray[Any], indices: NDArray[Any]) -> NDArray[Any]:  # type: ignore[override]
+    def float_forward(self, x: NDArray[Any], indices: NDArray[Any]) -> NDArray[Any]:
         return np.take(x, np.where(indices < 0, indices + x.shape[self.axis], indices), axis=self.axis)
 
     def bind(self, inputs: Sequence[TensorBase | None], outputs: Sequence[TensorBase], machine: Machine) -> Step:

@@ -18,5 +18,5 @@ class HardSigmoid(Unary, op_type="HardSigmoid"):
         self.alpha = float_attribute(self, "alpha", 0.2)
         self.beta = float_attribute(self, "beta", 0.5)
 
-    def float_forward(self, x: NDArray[Any]) -> NDArray[Any]:  # type: ignore[override]
+    def float_forward(self, x: NDArray[Any]) -> NDArray[Any]:
         return np.clip(x * self.alpha + self.beta, 0, 1)

@@ -22,5 +22,5 @@ class Identity(Assignment, op_type="Identity"):
     def get_output_shape(self, input_shapes: list[list[int]]) -> list[list[int]]:
         return [input_shape(input_shapes)]
 
-    def float_forward(self, x: NDArray[Any]) -> NDArray[Any]:  # type: ignore[override]
+    def float_forward(self, x: NDArray[Any]) -> NDArray[Any]:
         return x

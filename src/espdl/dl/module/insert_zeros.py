@@ -52,7 +52,7 @@ class InsertZeros(Module, op_type="InsertZeros"):
         spatial = (slice(0, (dim - 1) * stride + 1, stride) for dim, stride in zip(shape[1:-1], self.stride, strict=True))
         return (slice(None), *spatial)
 
-    def float_forward(self, x: NDArray[Any]) -> NDArray[Any]:  # type: ignore[override]
+    def float_forward(self, x: NDArray[Any]) -> NDArray[Any]:
         result = np.zeros(self.get_output_shape([list(x.shape)])[0], dtype=x.dtype)
         result[self._places(x.shape)] = x
         return result

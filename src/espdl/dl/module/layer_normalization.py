@@ -54,9 +54,7 @@ class LayerNormalization(Module, op_type="LayerNormalization"):
         axis_in(self.axis, len(source))
         return [source]
 
-    def float_forward(  # type: ignore[override]
-        self, x: NDArray[Any], scale: NDArray[Any], bias: NDArray[Any] | None = None
-    ) -> NDArray[Any]:
+    def float_forward(self, x: NDArray[Any], scale: NDArray[Any], bias: NDArray[Any] | None = None) -> NDArray[Any]:
         rows = np.asarray(x, dtype=np.float32).reshape(-1, prod(x.shape[self.axis % x.ndim :]))
         total = sequential_sum(rows).astype(np.float64)
         return self._normalize(rows, total, 0, scale.ravel(), None if bias is None else bias.ravel()).reshape(x.shape)

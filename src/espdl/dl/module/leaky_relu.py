@@ -17,5 +17,5 @@ class LeakyRelu(Unary, op_type="LeakyRelu"):
     def configure(self) -> None:
         self.alpha = float_attribute(self, "alpha", 0.01)
 
-    def float_forward(self, x: NDArray[Any]) -> NDArray[Any]:  # type: ignore[override]
+    def float_forward(self, x: NDArray[Any]) -> NDArray[Any]:
         return np.where(x >= 0, x, x * self.alpha)

@@ -15,5 +15,5 @@ class Log(Unary, op_type="Log"):
 
     quantization = Quantization(table=True, prefers_float=True)
 
-    def float_forward(self, x: NDArray[Any]) -> NDArray[Any]:  # type: ignore[override]
+    def float_forward(self, x: NDArray[Any]) -> NDArray[Any]:
         return log(x)

@@ -31,7 +31,7 @@ class _Logic(Binary):
     bitwise: ClassVar[np.ufunc]
     always_bitwise: ClassVar[bool] = False
 
-    def float_forward(self, a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:  # type: ignore[override]
+    def float_forward(self, a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
         return self.logical(a, b)
 
     def integer_step(self, first: TensorBase, second: TensorBase, target: TensorBase, machine: Machine) -> Step:
@@ -81,7 +81,7 @@ class Not(Module, op_type="Not"):
     def get_output_shape(self, input_shapes: list[list[int]]) -> list[list[int]]:
         return [input_shape(input_shapes)]
 
-    def float_forward(self, x: NDArray[Any]) -> NDArray[Any]:  # type: ignore[override]
+    def float_forward(self, x: NDArray[Any]) -> NDArray[Any]:
         return np.logical_not(x)
 
     def bind(self, inputs: Sequence[TensorBase | None], outputs: Sequence[TensorBase], machine: Machine) -> Step:

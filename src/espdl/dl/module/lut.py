@@ -39,7 +39,7 @@ class Lut(Unary, op_type="LUT"):
             table = interpolated16(table)
         return table_step(table, source, target, machine)
 
-    def float_forward(self, x: NDArray[Any]) -> NDArray[Any]:  # type: ignore[override]
+    def float_forward(self, x: NDArray[Any]) -> NDArray[Any]:
         original = text_attribute(self, "original_op_type", "")
         if original not in MODULE_TYPES or original == self.op_type:
             raise EspdlError(f"the table stands for no known operator: original_op_type is {original!r}", where=self.name)
@@ -53,7 +53,7 @@ class Lut(Unary, op_type="LUT"):
 class Gelu(Lut, op_type="Gelu"):
     """``x * Phi(x)``, always a table. Attribute ``approximate``: ``none`` (the error function) or ``tanh``."""
 
-    def float_forward(self, x: NDArray[Any]) -> NDArray[Any]:  # type: ignore[override]
+    def float_forward(self, x: NDArray[Any]) -> NDArray[Any]:
         wide = np.asarray(x, dtype=np.float64)
         if text_attribute(self, "approximate", "none") == "tanh":
             inner = np.tanh(math.sqrt(2 / math.pi) * (wide + 0.044715 * wide**3))

@@ -25,7 +25,7 @@ class _Extremum(Binary):
     quantization = Quantization(align=Align.INPUTS_TO_OUTPUT)
     operation: ClassVar[np.ufunc]
 
-    def float_forward(self, a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:  # type: ignore[override]
+    def float_forward(self, a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
         return self.operation(a, b)
 
     def integer_step(self, first: TensorBase, second: TensorBase, target: TensorBase, machine: Machine) -> Step:

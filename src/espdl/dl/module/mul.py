@@ -26,7 +26,7 @@ class Mul(Binary, op_type="Mul"):
 
     quantization = Quantization(multiplies=True)
 
-    def float_forward(self, a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:  # type: ignore[override]
+    def float_forward(self, a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
         return a * b
 
     def integer_step(self, first: TensorBase, second: TensorBase, target: TensorBase, machine: Machine) -> Step:

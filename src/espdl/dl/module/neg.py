@@ -18,7 +18,7 @@ class Neg(Unary, op_type="Neg"):
     quantization = Quantization(passive=True)
     reads_table = False
 
-    def float_forward(self, x: NDArray[Any]) -> NDArray[Any]:  # type: ignore[override]
+    def float_forward(self, x: NDArray[Any]) -> NDArray[Any]:
         return -x
 
     def integer_table(self, dtype: np.dtype, input_exponent: int, output_exponent: int, rounding: Rounding) -> NDArray[Any]:

@@ -70,7 +70,7 @@ class Pad(Module, op_type="Pad"):
             raise EspdlError(f"constant pads of axis 0 of a tensor of rank {len(source)}", why="the chip pads the last 4 axes")
         return [result]
 
-    def float_forward(self, x: NDArray[Any], pads: Any = None, value: NDArray[Any] | None = None, *_: Any) -> NDArray[Any]:  # type: ignore[override]
+    def float_forward(self, x: NDArray[Any], pads: Any = None, value: NDArray[Any] | None = None, *_: Any) -> NDArray[Any]:
         return pad_array(x, self.pads, self.mode, 0 if value is None else np.asarray(value).ravel()[0])
 
     def bind(self, inputs: Sequence[TensorBase | None], outputs: Sequence[TensorBase], machine: Machine) -> Step:

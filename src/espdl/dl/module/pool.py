@@ -129,7 +129,7 @@ class _Average(_Pool):
         return int(np.prod([axis.kernel for axis in self._axes(shape)]))
 
     @quietly
-    def float_forward(self, x: NDArray[Any]) -> NDArray[Any]:  # type: ignore[override]
+    def float_forward(self, x: NDArray[Any]) -> NDArray[Any]:
         total = slide(x, self._axes(x.shape), np.add, 0)
         if self.strict_onnx and not self.attributes.get("count_include_pad", 0):
             return total / slide(np.ones_like(x), self._axes(x.shape), np.add, 0)
@@ -183,7 +183,7 @@ class MaxPool(_Window, op_type="MaxPool"):
     )
     quantization = Quantization(passive=True)
 
-    def float_forward(self, x: NDArray[Any]) -> NDArray[Any]:  # type: ignore[override]
+    def float_forward(self, x: NDArray[Any]) -> NDArray[Any]:
         return slide(x, self.windows, np.maximum, np.finfo(x.dtype).min)
 
     def _step(self, source: TensorBase, target: TensorBase, dtype: DType, machine: Machine) -> Step:

@@ -42,7 +42,7 @@ class Pow(_RealBinary, op_type="Pow"):
 
     quantization = Quantization(prefers_float=True)
 
-    def float_forward(self, a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:  # type: ignore[override]
+    def float_forward(self, a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
         with np.errstate(all="ignore"):
             return np.power(np.asarray(a, np.float64), np.asarray(b, np.float64)).astype(np.result_type(a, b))
 
@@ -68,7 +68,7 @@ class Mod(_RealBinary, op_type="Mod"):
         ),
     )
 
-    def float_forward(self, a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:  # type: ignore[override]
+    def float_forward(self, a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
         with np.errstate(all="ignore"):
             signed_as_divisor = self.strict_onnx and not self.attributes.get("fmod", 0)
             return np.mod(a, b) if signed_as_divisor else np.fmod(a, b)

@@ -51,7 +51,7 @@ class PRelu(Unary, op_type="PRelu"):
         return [source]
 
     @quietly
-    def float_forward(self, x: NDArray[Any], alpha: NDArray[Any]) -> NDArray[Any]:  # type: ignore[override]
+    def float_forward(self, x: NDArray[Any], alpha: NDArray[Any]) -> NDArray[Any]:
         return np.where(x >= 0, x, x * alpha.ravel())
 
     def bind(self, inputs: Sequence[TensorBase | None], outputs: Sequence[TensorBase], machine: Machine) -> Step:

@@ -25,5 +25,5 @@ class QuantizeLinear(Assignment, op_type=("QuantizeLinear", "DequantizeLinear", 
     def get_output_shape(self, input_shapes: list[list[int]]) -> list[list[int]]:
         return [input_shape(input_shapes)]
 
-    def float_forward(self, x: NDArray[Any], *_: Any) -> NDArray[Any]:  # type: ignore[override]
+    def float_forward(self, x: NDArray[Any], *_: Any) -> NDArray[Any]:
         return x

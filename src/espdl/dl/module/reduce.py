@@ -121,7 +121,7 @@ class _Reduce(Module, ABC):
         kept = [i for i in range(x.ndim) if i not in axes]
         return x.transpose(*kept, *axes).reshape(-1, prod(x.shape[i] for i in axes))
 
-    def float_forward(self, x: NDArray[Any], *_: Any) -> NDArray[Any]:  # type: ignore[override]
+    def float_forward(self, x: NDArray[Any], *_: Any) -> NDArray[Any]:
         with np.errstate(all="ignore"):
             return self._float(self._rows(x)).reshape(self.get_output_shape([list(x.shape)])[0])
 

@@ -22,7 +22,7 @@ class View(Assignment):
     contract = Contract(INTEGER_AND_FLOAT, limits=(constants("the second input is a constant", 1),))
     quantization = Quantization(float_inputs=frozenset({1}), passive=True)
 
-    def float_forward(self, x: NDArray[Any], *_: Any) -> NDArray[Any]:  # type: ignore[override]
+    def float_forward(self, x: NDArray[Any], *_: Any) -> NDArray[Any]:
         return x.reshape(self.get_output_shape([list(x.shape)])[0])
 
 

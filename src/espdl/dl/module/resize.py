@@ -153,7 +153,7 @@ class Resize(Module, op_type="Resize"):
         low = np.clip(low, 0, max(length - 2, 0))
         return Taps(low, np.minimum(low + 1, length - 1), ratio)
 
-    def float_forward(self, x: NDArray[Any], *_: Any) -> NDArray[Any]:  # type: ignore[override]
+    def float_forward(self, x: NDArray[Any], *_: Any) -> NDArray[Any]:
         if self.mode == "nearest":
             return x[np.ix_(*self._places(x.shape))]
         return interpolate(x, self._taps(x.shape))

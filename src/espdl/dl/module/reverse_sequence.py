@@ -71,7 +71,7 @@ class ReverseSequence(Module, op_type="ReverseSequence"):
             row[:length] = row[:length][::-1].copy()
         return times
 
-    def float_forward(self, x: NDArray[Any], *_: Any) -> NDArray[Any]:  # type: ignore[override]
+    def float_forward(self, x: NDArray[Any], *_: Any) -> NDArray[Any]:
         times = self._times(x.shape[self.time_axis])
         batches = np.arange(len(self.lengths))[:, None]
         return x[batches, times] if self.batch_axis == 0 else x[times.T, batches.T]

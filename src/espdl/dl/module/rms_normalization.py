@@ -48,7 +48,7 @@ class RMSNormalization(Module, op_type="RMSNormalization"):
         return [source]
 
     @quietly
-    def float_forward(self, x: NDArray[Any], scale: NDArray[Any]) -> NDArray[Any]:  # type: ignore[override]
+    def float_forward(self, x: NDArray[Any], scale: NDArray[Any]) -> NDArray[Any]:
         rows = np.asarray(x, dtype=np.float32).reshape(-1, prod(x.shape[self.axis % x.ndim :]))
         inverse = self._inverse(sequential_sum(rows * rows), rows.shape[1], 0)
         return ((rows * inverse) * scale.ravel()).reshape(x.shape)
@@ -105,7 +105,7 @@ class LpNormalization(Module, op_type="LpNormalization"):
         return [source]
 
     @quietly
-    def float_forward(self, x: NDArray[Any]) -> NDArray[Any]:  # type: ignore[override]
+    def float_forward(self, x: NDArray[Any]) -> NDArray[Any]:
         rows = np.moveaxis(np.asarray(x, dtype=np.float32), self.axis, -1)
         norm = self._root(sequential_sum(rows * rows if self.p == 2 else np.abs(rows)))
         return np.moveaxis(rows * _reciprocal(norm)[..., None], -1, self.axis)

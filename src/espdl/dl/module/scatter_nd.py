@@ -57,7 +57,7 @@ class ScatterND(Module, op_type="ScatterND"):
             raise EspdlError(f"updates of shape {updates}", why=f"indices {indices} into {source} name other parts")
         return [source]
 
-    def float_forward(self, x: NDArray[Any], indices: NDArray[Any], updates: NDArray[Any]) -> NDArray[Any]:  # type: ignore[override]
+    def float_forward(self, x: NDArray[Any], indices: NDArray[Any], updates: NDArray[Any]) -> NDArray[Any]:
         result = np.array(x, order="C")
         self._scatter(result, self._parts(x.shape, indices), updates)
         return result

@@ -12,5 +12,5 @@ from espdl.dl.module.unary import Unary, sigmoid
 class Sigmoid(Unary, op_type="Sigmoid"):
     """``1 / (1 + exp(-x))``."""
 
-    def float_forward(self, x: NDArray[Any]) -> NDArray[Any]:  # type: ignore[override]
+    def float_forward(self, x: NDArray[Any]) -> NDArray[Any]:
         return sigmoid(x)

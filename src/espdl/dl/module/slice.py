@@ -42,7 +42,7 @@ class Slice(Module, op_type="Slice"):
         slices = self._slices(source)
         return [[len(range(*s.indices(d))) for s, d in zip(slices, source, strict=True)]]
 
-    def float_forward(self, x: NDArray[Any], *_: Any) -> NDArray[Any]:  # type: ignore[override]
+    def float_forward(self, x: NDArray[Any], *_: Any) -> NDArray[Any]:
         return x[self._slices(x.shape)]
 
     def bind(self, inputs: Sequence[TensorBase | None], outputs: Sequence[TensorBase], machine: Machine) -> Step:

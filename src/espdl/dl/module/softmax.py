@@ -49,7 +49,7 @@ class Softmax(Module, op_type="Softmax"):
             axis_in(self.axis, len(source))
         return [source]
 
-    def float_forward(self, x: NDArray[Any]) -> NDArray[Any]:  # type: ignore[override]
+    def float_forward(self, x: NDArray[Any]) -> NDArray[Any]:
         rows = self._rows(x)
         shifted = rows - rows.max(axis=-1, keepdims=True)
         return self._back(self._from_shifted(shifted), x)

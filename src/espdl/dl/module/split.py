@@ -66,7 +66,7 @@ class Split(Module, op_type="Split"):
         axis = axis_in(self.axis, len(source))
         return [[*source[:axis], size, *source[axis + 1 :]] for size in self._lengths(source[axis])]
 
-    def float_forward(self, x: NDArray[Any], *_: Any) -> tuple[NDArray[Any], ...]:  # type: ignore[override]
+    def float_forward(self, x: NDArray[Any], *_: Any) -> tuple[NDArray[Any], ...]:
         bounds = np.cumsum(self._lengths(x.shape[self.axis]))[:-1]
         return tuple(np.split(x, bounds, axis=self.axis))
 

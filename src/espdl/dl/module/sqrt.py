@@ -16,5 +16,5 @@ class Sqrt(Unary, op_type="Sqrt"):
 
     quantization = Quantization(table=True, prefers_float=True)
 
-    def float_forward(self, x: NDArray[Any]) -> NDArray[Any]:  # type: ignore[override]
+    def float_forward(self, x: NDArray[Any]) -> NDArray[Any]:
         return np.sqrt(x)

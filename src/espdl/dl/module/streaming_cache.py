@@ -42,7 +42,7 @@ class StreamingCache(Module, op_type="StreamingCache"):
         result[axis] += self.window_size - 1
         return [result]
 
-    def float_forward(self, x: NDArray[Any]) -> NDArray[Any]:  # type: ignore[override]
+    def float_forward(self, x: NDArray[Any]) -> NDArray[Any]:
         """The first run after a reset."""
         result = np.zeros(self.get_output_shape([list(x.shape)])[0], dtype=x.dtype)
         result[(slice(None),) * (self.frame_axis % x.ndim) + (slice(self.window_size - 1, None),)] = x

@@ -36,7 +36,7 @@ class Transpose(Module, op_type="Transpose"):
         source = input_shape(input_shapes)
         return [[source[axis] for axis in self._permutation(len(source))]]
 
-    def float_forward(self, x: NDArray[Any]) -> NDArray[Any]:  # type: ignore[override]
+    def float_forward(self, x: NDArray[Any]) -> NDArray[Any]:
         return np.ascontiguousarray(x.transpose(self._permutation(x.ndim)))
 
     def bind(self, inputs: Sequence[TensorBase | None], outputs: Sequence[TensorBase], machine: Machine) -> Step:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 
 from espdl.vision.detect.arithmetic import sigmoid32, unbounded
 from espdl.vision.detect.candidates import Candidates, above
 from espdl.vision.detect.cells import distance_boxes
-from espdl.vision.detect.outputs import Output, require
-from espdl.vision.detect.placement import Placement, Stage, stages
-from espdl.vision.detect.postprocessor import DetectPostprocessor
+from espdl.vision.detect.outputs import Output
+from espdl.vision.detect.placement import Placement, stages
+from espdl.vision.detect.staged import StagedPostprocessor
 
 
-class ESPDetPostprocessor(DetectPostprocessor):
+class ESPDetPostprocessor(StagedPostprocessor):
     """``score0-2`` (classes) and ``box0-2`` (4 distances, in strides): strides 8, 16, 32, no bins.
 
     Quirk: a score equal to the raw threshold passes; every other family asks for more. A crop's corner is not added.
@@ -23,24 +23,13 @@ class ESPDetPostprocessor(DetectPostprocessor):
     kind = "espdet"
     stages = stages(8, 16, 32)
     scores = ("score0", "score1", "score2")
-
-    @classmethod
-    def check(cls, outputs: Mapping[str, Output]) -> None:
-        for _ in cls._pairs(outputs):
-            pass
-
-    @classmethod
-    def _pairs(cls, outputs: Mapping[str, Output]) -> Iterator[tuple[Stage, Output, Output]]:
-        classes = 0
-        for index, stage in enumerate(cls.stages):
-            score = require(outputs, f"score{index}", channels=classes)
-            classes = score.channels
-            yield stage, score, require(outputs, f"box{index}", channels=4, like=score)
+    boxes = ("box0", "box1", "box2")
+    box_channels = 4
 
     @unbounded
     def candidates(self, outputs: Mapping[str, Output], placement: Placement) -> Candidates:
         parts = []
-        for stage, score, box in self._pairs(outputs):
+        for stage, score, box in self.pairs(outputs):
             cells, classes = above(score, self.raw_threshold(score), or_equal=True)
             values = sigmoid32(score.real(score.rows[cells, classes]))
             parts.append(Candidates(classes.astype(np.int64), values, distance_boxes(box, cells, 1, stage, placement)))

@@ -11,10 +11,10 @@ from espdl.vision.detect.candidates import Candidates, above
 from espdl.vision.detect.cells import centres
 from espdl.vision.detect.outputs import Output, require
 from espdl.vision.detect.placement import Placement, Stage
-from espdl.vision.detect.postprocessor import DetectPostprocessor
+from espdl.vision.detect.staged import StagedPostprocessor
 
 
-class MSRPostprocessor(DetectPostprocessor):
+class MSRPostprocessor(StagedPostprocessor):
     """``score0-1`` (anchors x classes) and ``box0-1`` (4 for each of them): anchors 16, 32 at stride 8 and 64, 128 at stride 16.
 
     Quirk: neither borders of a letterbox nor a crop's corner are taken into account.
@@ -25,12 +25,7 @@ class MSRPostprocessor(DetectPostprocessor):
     scores = ("score0", "score1")
 
     @classmethod
-    def check(cls, outputs: Mapping[str, Output]) -> None:
-        for _ in cls._pairs(outputs):
-            pass
-
-    @classmethod
-    def _pairs(cls, outputs: Mapping[str, Output]) -> Iterator[tuple[Stage, Output, Output]]:
+    def pairs(cls, outputs: Mapping[str, Output]) -> Iterator[tuple[Stage, Output, Output]]:
         for index, stage in enumerate(cls.stages):
             score = require(outputs, f"score{index}", multiple=len(stage.anchors))
             yield stage, score, require(outputs, f"box{index}", channels=4 * score.channels, like=score)
@@ -38,7 +33,7 @@ class MSRPostprocessor(DetectPostprocessor):
     @unbounded
     def candidates(self, outputs: Mapping[str, Output], placement: Placement) -> Candidates:
         parts = []
-        for stage, score, box in self._pairs(outputs):
+        for stage, score, box in self.pairs(outputs):
             cells, channels = above(score, self.raw_threshold(score))
             values = sigmoid32(score.real(score.rows[cells, channels]))
             anchor, category = np.divmod(channels, score.channels // len(stage.anchors))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 from espdl.vision.detect.arithmetic import sigmoid32, unbounded
 from espdl.vision.detect.candidates import Candidates, above
 from espdl.vision.detect.cells import distance_boxes
-from espdl.vision.detect.outputs import Output, require
+from espdl.vision.detect.outputs import Output
 from espdl.vision.detect.placement import Placement, Stage, stages
-from espdl.vision.detect.postprocessor import DetectPostprocessor
+from espdl.vision.detect.staged import StagedPostprocessor
 
 BINS = 16
 
 
-class Yolo11Postprocessor(DetectPostprocessor):
+class Yolo11Postprocessor(StagedPostprocessor):
     """``score0-2`` (classes) and ``box0-2`` (4 x 16 bins): strides 8, 16, 32, no anchors.
 
     A crop's corner is not added, as on the chip.
@@ -26,24 +26,13 @@ class Yolo11Postprocessor(DetectPostprocessor):
     kind = "yolo11"
     stages = stages(8, 16, 32)
     scores = ("score0", "score1", "score2")
-
-    @classmethod
-    def check(cls, outputs: Mapping[str, Output]) -> None:
-        for _ in cls._pairs(outputs):
-            pass
-
-    @classmethod
-    def _pairs(cls, outputs: Mapping[str, Output]) -> Iterator[tuple[int, Stage, Output, Output]]:
-        classes = 0
-        for index, stage in enumerate(cls.stages):
-            score = require(outputs, f"score{index}", channels=classes)
-            classes = score.channels
-            yield index, stage, score, require(outputs, f"box{index}", channels=4 * BINS, like=score)
+    boxes = ("box0", "box1", "box2")
+    box_channels = 4 * BINS
 
     @unbounded
     def candidates(self, outputs: Mapping[str, Output], placement: Placement) -> Candidates:
         parts = []
-        for index, stage, score, box in self._pairs(outputs):
+        for index, (stage, score, box) in enumerate(self.pairs(outputs)):
             cells, classes = above(score, self.raw_threshold(score))
             values = sigmoid32(score.real(score.rows[cells, classes]))
             boxes = distance_boxes(box, cells, BINS, stage, placement)

@@ -12,13 +12,13 @@ from espdl.errors import EspdlError
 from espdl.rounding import Rounding, saturate
 from espdl.vision.detect.arithmetic import logit32, sigmoid32, unbounded, whole
 from espdl.vision.detect.candidates import Candidates, above
-from espdl.vision.detect.outputs import Output, require
+from espdl.vision.detect.outputs import Output
 from espdl.vision.detect.placement import Placement, Stage, stages
-from espdl.vision.detect.postprocessor import DetectPostprocessor
 from espdl.vision.detect.records import Detection
+from espdl.vision.detect.staged import StagedPostprocessor
 
 
-class Yolo26Postprocessor(DetectPostprocessor):
+class Yolo26Postprocessor(StagedPostprocessor):
     """``one2one_p3-5_cls`` (classes) and ``one2one_p3-5_box`` (4 distances, in strides): the best class of each cell.
 
     Quirks: boxes are in pixels of the model's input, not of the picture, and may lie outside it (:func:`into_picture` brings them there);
@@ -29,6 +29,8 @@ class Yolo26Postprocessor(DetectPostprocessor):
     kind = "yolo26"
     stages = stages(8, 16, 32)
     scores = ("one2one_p3_cls", "one2one_p4_cls", "one2one_p5_cls")
+    boxes = ("one2one_p3_box", "one2one_p4_box", "one2one_p5_box")
+    box_channels = 4
 
     def __init__(
         self,
@@ -40,17 +42,8 @@ class Yolo26Postprocessor(DetectPostprocessor):
         super().__init__(score_threshold, nms_threshold, top_k, rounding)
 
     @classmethod
-    def check(cls, outputs: Mapping[str, Output]) -> None:
-        for _ in cls._pairs(outputs):
-            pass
-
-    @classmethod
-    def _pairs(cls, outputs: Mapping[str, Output]) -> Iterator[tuple[Stage, Output, Output]]:
-        classes = 0
-        for level, stage in enumerate(cls.stages, start=3):
-            score = require(outputs, f"one2one_p{level}_cls", channels=classes)
-            classes = score.channels
-            box = require(outputs, f"one2one_p{level}_box", channels=4, like=score)
+    def pairs(cls, outputs: Mapping[str, Output]) -> Iterator[tuple[Stage, Output, Output]]:
+        for stage, score, box in super().pairs(outputs):
             if box.values.dtype != score.values.dtype:
                 raise EspdlError(
                     f"output {box.name!r} is {box.values.dtype}",
@@ -69,7 +62,7 @@ class Yolo26Postprocessor(DetectPostprocessor):
     def candidates(self, outputs: Mapping[str, Output], placement: Placement) -> Candidates:
         """As of every family; ``placement`` has no effect."""
         parts = []
-        for stage, score, box in self._pairs(outputs):
+        for stage, score, box in self.pairs(outputs):
             limit = self.raw_threshold(score)
             cells = np.unique(above(score, limit)[0])
             rows = score.rows[cells]
