@@ -31,9 +31,11 @@ def test_a_broken_budget(espdl: Command, digits: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "text"),
     [
-        (["--min-top1", "0.9"], 1, "no data to measure top-1"),
+        (["--min-top1", "0.9"], 2, "--min-top1 without --data"),
+        (["--min-top1", "2"], 2, "--min-top1"),
         (["--max-psram", "much"], 2, "write a size as"),
-        (["--module", "small"], 1, "is no module"),
+        (["--module", "small"], 2, "as N16R8"),
+        (["--module", "N3R3"], 1, "powers of two"),
     ],
 )
 def test_budgets_that_cannot_be_judged(espdl: Command, digits: Path, arguments: list[str], code: int, text: str) -> None:
@@ -62,7 +64,7 @@ def test_profile_compares(espdl: Command, digits: Path) -> None:
     compared = espdl("profile", digits, "--compare", "esp32s3", "esp32p4", "--json").json["compared"]
     assert [entry["latency"]["target"] for entry in compared] == ["esp32s3", "esp32p4"]
     assert compared[0]["latency"]["latency_us"]["us"] > compared[1]["latency"]["latency_us"]["us"]
-    assert espdl("profile", digits, "--compare", "esp32s9").code == 1
+    assert espdl("profile", digits, "--compare", "esp32s9").code == 2
 
 
 def test_profile_of_a_file_that_the_chip_refuses(espdl: Command, conformance: Path) -> None:

@@ -100,7 +100,7 @@ def test_upright(espdl: Command, digits: Path, photos: Path) -> None:
     ("options", "code", "complaint"),
     [
         (["--labels", "imagenet"], 1, "there are 1000 labels, the model has 10 classes"),
-        (["--labels", "none.txt"], 1, "none.txt: the labels cannot be read"),
+        (["--labels", "none.txt"], 2, "nor a file"),
         (["--mean", "0,0,0"], 1, "3 numbers are given as mean"),
         (["--mean", "zero"], 2, "write numbers as"),
         (["--top-k", "0"], 2, "top-k"),

@@ -23,3 +23,9 @@ def test_the_command_says_which_rule_is_broken(espdl: Command, tmp_path: Path) -
     assert "FAIL" in both.out
     assert "bias (runtime 1.5)" in both.out
     assert [file["passes"] for file in espdl("interop", tmp_path, "--json").json["files"]] == [True, False]
+
+
+def test_an_empty_folder_proves_nothing(espdl: Command, tmp_path: Path) -> None:
+    result = espdl("interop", tmp_path)
+    assert result.code == 1
+    assert "there is no .espdl file in it" in result.err

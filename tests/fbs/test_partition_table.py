@@ -97,7 +97,7 @@ def test_no_bytes_crash_the_reader(data: bytes) -> None:
         ("m, data, flash, , 4K", "'flash' is no subtype of a partition"),
         ("m, date, nvs, , 4K", "'date' is no type of a partition"),
         ("m, 300, 1, , 4K", "the type 300 of a partition is not from 0 to 254"),
-        ("m, data, nvs", "there are 3 fields"),
+        ("m, data, nvs", "3 fields instead of 5 or 6"),
         ("m, data, nvs, , 4K, secret", "there is no flag 'secret'"),
         ("m, data, nvs, , 4K\nm, data, nvs, , 4K", "line 2: two partitions have the label 'm'"),
         ("m, data, nvs, , 8K\nn, data, nvs, 0xa000, 4K", "line 2: partitions 'm' and 'n' overlap"),

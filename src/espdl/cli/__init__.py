@@ -104,7 +104,7 @@ def _run(arguments: Sequence[str], debug: bool) -> int:
         sys.stdout.flush()  # so that a reader who has gone is noticed here
         return int(code)
     except CycloptsError as error:
-        _say(f"{error}\nSee: espdl {_verb_of(error)}--help")
+        _say(f"{error}\nSee: espdl {_verb_of(arguments)}--help")
         return USAGE
     except EspdlError as error:
         if debug:
@@ -129,9 +129,8 @@ def _run(arguments: Sequence[str], debug: bool) -> int:
         return FAILURE
 
 
-def _verb_of(error: CycloptsError) -> str:
-    chain = error.command_chain or ()
-    return f"{chain[0]} " if chain else ""
+def _verb_of(arguments: Sequence[str]) -> str:
+    return f"{arguments[0]} " if arguments and arguments[0] in VERBS else ""
 
 
 def _say(text: str) -> None:

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 from cyclopts.types import PositiveInt
 
-from espdl.cli.options import FILE, InputShapes, Json, ModelTarget, numbers, parse_shapes
+from espdl.cli.options import FILE, PER_CHANNEL, InputShapes, Json, ModelTarget, parse_shapes
 
 if TYPE_CHECKING:
     from espdl.quantize.analysis.advice import Advice
     from espdl.quantize.analysis.analyse import Analysis
 
-PER_CHANNEL = Parameter(validator=numbers)
 ROWS = 20
 
 

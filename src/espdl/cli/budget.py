@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from cyclopts import Parameter
+from cyclopts import CycloptsError, Parameter
 from cyclopts.types import NonNegativeInt, PositiveFloat, PositiveInt
 
-from espdl.cli.options import BoardName, Json, ModelFile, ModelTarget, RunMode, numbers, size
+from espdl.cli.options import PER_CHANNEL, SHARE, BoardName, Json, ModelFile, ModelTarget, RunMode, size
 
 Size = Annotated[str | None, Parameter(validator=size)]
-PER_CHANNEL = Parameter(validator=numbers)
 
 
 def command(
@@ -23,7 +22,9 @@ def command(
     max_internal: Annotated[Size, Parameter(help="Most internal RAM: bytes, or 512K, 4M.")] = None,
     max_psram: Annotated[Size, Parameter(help="Most PSRAM, likewise.")] = None,
     max_flash: Annotated[Size, Parameter(help="Most flash, likewise.")] = None,
-    min_top1: Annotated[float | None, Parameter(help="Smallest share of right answers, 0 to 1; needs --data.")] = None,
+    min_top1: Annotated[
+        float | None, Parameter(validator=SHARE, help="Smallest share of right answers, 0 to 1; needs --data.")
+    ] = None,
     data: Annotated[
         str | None, Parameter(help="Labelled: .npz with x and y, or a directory with one folder of pictures per class.")
     ] = None,
@@ -63,6 +64,8 @@ def command(
     def bytes_of(text: str | None) -> int | None:
         return None if text is None else parse_size(text)
 
+    if min_top1 is not None and data is None:
+        raise CycloptsError(msg="--min-top1 without --data: give labelled data to measure top-1 on.")
     limits = Limits(max_latency_ms, bytes_of(max_internal), bytes_of(max_psram), bytes_of(max_flash), min_top1)
     pictures = PictureOptions(_floats(mean), _floats(std), bgr)
     conditions = Conditions(

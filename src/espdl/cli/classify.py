@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 from cyclopts.types import PositiveInt
 
-from espdl.cli.options import Arithmetic, Backend, ModelFile, ModelTarget, numbers
+from espdl.cli.options import PER_CHANNEL, Arithmetic, Backend, ModelFile, ModelTarget
 from espdl.cli.pictures import JsonLines, Pictures, ResamplingName, Upright
 
 if TYPE_CHECKING:
     from espdl.dl import Model
 
-PER_CHANNEL = Parameter(validator=numbers)
+
+def _known_labels(_: object, name: str | None) -> None:
+    if name not in (None, "imagenet", "gestures") and not Path(str(name)).is_file():
+        raise ValueError("it is neither imagenet, gestures nor a file")
 
 
 def command(
@@ -28,7 +31,8 @@ def command(
     labels: Annotated[
         str | None,
         Parameter(
-            help="imagenet, gestures, or a text file, one name a line; without it imagenet for 1000 classes, else numbers."
+            validator=_known_labels,
+            help="imagenet, gestures, or a text file, one name a line; without it imagenet for 1000 classes, else numbers.",
         ),
     ] = None,
     mean: Annotated[

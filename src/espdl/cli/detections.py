@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 from cyclopts.types import PositiveInt
-from cyclopts.validators import Number
 
-from espdl.cli.options import FILE, Arithmetic, Backend, ModelTarget
+from espdl.cli.options import FILE, SHARE, Arithmetic, Backend, ModelTarget
 from espdl.cli.pictures import JsonLines, Pictures, ResamplingName, Upright
 
 if TYPE_CHECKING:
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
 
     from espdl.vision.detect import Detection
 
-SHARE = Number(gte=0, lte=1)
 PNG = ".png"
 
 

@@ -9,14 +9,12 @@ from cyclopts import CycloptsError, Parameter
 from cyclopts.types import PositiveInt
 from cyclopts.validators import Path as PathValidator
 
-from espdl.cli.detections import SHARE
-from espdl.cli.options import FILE, Arithmetic, Backend, Json, ModelFile, ModelTarget, OutputFile, numbers
+from espdl.cli.options import FILE, PER_CHANNEL, SHARE, Arithmetic, Backend, Json, ModelFile, ModelTarget, OutputFile
 from espdl.cli.pictures import ResamplingName
 
 if TYPE_CHECKING:
     from espdl.dl import Model
 
-PER_CHANNEL = Parameter(validator=numbers)
 COMPARED = {"detect": "bbox", "pose": "keypoints", "segment": "segm"}
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from espdl.cli.options import FILE, Force, Json, ModelFiles, OutputFile
+from espdl.cli.options import FILE, Force, Json, ModelFiles, OutputFile, place
 
 
 def command(
@@ -20,8 +20,8 @@ def command(
     flash: Annotated[
         OutputFile | None, Parameter(help="Put the model into this image of the whole flash too; made when it is not there.")
     ] = None,
-    flash_size: Annotated[str | None, Parameter(help="Flash of the chip, as 16M: the table must fit.")] = None,
-    table_offset: Annotated[str, Parameter(help="CONFIG_PARTITION_TABLE_OFFSET of the project.")] = "0x8000",
+    flash_size: Annotated[str | None, Parameter(validator=place, help="Flash of the chip, as 16M: the table must fit.")] = None,
+    table_offset: Annotated[str, Parameter(validator=place, help="CONFIG_PARTITION_TABLE_OFFSET of the project.")] = "0x8000",
     update: Annotated[bool, Parameter(help="Add or enlarge the row in partitions.csv.", show_default=False)] = False,
     force: Force = False,
     json: Json = False,

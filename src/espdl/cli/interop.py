@@ -20,11 +20,14 @@ def command(models: ModelFiles, /, *, target: ModelTarget = None, key_file: KeyF
     """
     from espdl.cli.output import print_json, print_paragraph
     from espdl.deploy import read_key
+    from espdl.errors import EspdlError
     from espdl.report.interop import RULES, check_file
     from espdl.wording import counted
 
     key = read_key(key_file)
     paths = [file for path in models for file in (sorted(path.glob("*.espdl")) if path.is_dir() else [path])]
+    if not paths:
+        raise EspdlError("there is no .espdl file in it", where=", ".join(map(str, models)))
     reports = [report for path in paths for report in check_file(path, target, key)]
     if json:
         print_json({"files": [asdict(report) | {"passes": report.passes} for report in reports]})

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
+from cyclopts.validators import Number
 from cyclopts.validators import Path as PathValidator
 
 from espdl.chips import CHIPS
 
 
-def _known_chip(_: object, name: str | None) -> None:
+def known_chip(_: object, name: str | None) -> None:
+    """Validates the name of a chip."""
     if name is not None and name.lower() not in CHIPS:
         raise ValueError(f"there is no such chip; known are {', '.join(CHIPS)}")
 
@@ -35,6 +37,18 @@ def numbers(_: object, text: str) -> None:
         raise ValueError("write numbers as 0.5 or 0.485,0.456,0.406") from None
 
 
+def board(_: object, name: str | None) -> None:
+    """Validates the name of a module."""
+    if name is not None and not re.fullmatch(r"(?:.*-)?N\d+(?:R\d+)?V?A?", name, re.IGNORECASE):
+        raise ValueError("write N and R with megabytes of flash and PSRAM, as N16R8")
+
+
+def place(_: object, text: str | None) -> None:
+    """Validates a size or an offset in the flash."""
+    if text is not None and not re.fullmatch(r"(0[xX][0-9a-fA-F]+|\d+)[kKmM]?", text):
+        raise ValueError("write it as 4096, 0x1000, 4K or 1M")
+
+
 def size(_: object, text: str | None) -> None:
     """Validates a number of bytes."""
     if text is not None and not re.fullmatch(r"\d+(\.\d+)?[KMkm]?", text):
@@ -42,6 +56,8 @@ def size(_: object, text: str | None) -> None:
 
 
 FILE = PathValidator(exists=True, dir_okay=False)
+SHARE = Number(gte=0, lte=1)
+PER_CHANNEL = Parameter(validator=numbers)
 
 ModelFile = Annotated[Path, Parameter(name="MODEL", help="An .espdl file.", validator=FILE)]
 ModelFiles = Annotated[
@@ -88,14 +104,14 @@ StreamingCaches = Annotated[
         help="Let what reads a tensor see the frames before, too: TENSOR=WINDOW, or TENSOR=WINDOW@NODE for one reader.",
     ),
 ]
-Target = Annotated[str, Parameter(name="--target", validator=_known_chip, help="Chip: " + ", ".join(CHIPS) + ".")]
+Target = Annotated[str, Parameter(name="--target", validator=known_chip, help="Chip: " + ", ".join(CHIPS) + ".")]
 ModelTarget = Annotated[
     str | None,
-    Parameter(name="--target", validator=_known_chip, help="Chip; needed only when the file does not tell it."),
+    Parameter(name="--target", validator=known_chip, help="Chip; needed only when the file does not tell it."),
 ]
 DirectoryTarget = Annotated[
     str | None,
-    Parameter(name="--target", validator=_known_chip, help="Chip; files for chips that compute otherwise are left out."),
+    Parameter(name="--target", validator=known_chip, help="Chip; files for chips that compute otherwise are left out."),
 ]
 Arithmetic = Annotated[
     Literal["silicon", "reference"],
@@ -125,7 +141,11 @@ StrictOnnx = Annotated[
 ]
 BoardName = Annotated[
     str | None,
-    Parameter(name="--module", help="Module by its ending: N16R8 has 16 MB of flash, 8 MB of PSRAM; the usual one by default."),
+    Parameter(
+        name="--module",
+        validator=board,
+        help="Module by its ending: N16R8 has 16 MB of flash, 8 MB of PSRAM; the usual one by default.",
+    ),
 ]
 RunMode = Annotated[
     Literal["single", "multi", "auto"],

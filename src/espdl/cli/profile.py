@@ -9,12 +9,19 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 from cyclopts.types import NonNegativeInt
 
-from espdl.cli.options import Backend, BoardName, Json, ModelFile, ModelTarget, RunMode
+from espdl.cli.options import Backend, BoardName, Json, ModelFile, ModelTarget, RunMode, board, known_chip
 
 if TYPE_CHECKING:
     from espdl.dl import Model
     from espdl.estimate.latency import Latency
     from espdl.estimate.memory import MemoryEstimate
+
+
+def _compared(_: object, names: list[str] | None) -> None:
+    for name in names or []:
+        target, _colon, module = name.partition(":")
+        known_chip(None, target)
+        board(None, module or None)
 
 
 def command(
@@ -33,7 +40,7 @@ def command(
     sort: Annotated[bool, Parameter(help="Order layers by latency.", show_default=False)] = False,
     compare: Annotated[
         list[str] | None,
-        Parameter(consume_multiple=True, help="Targets to set side by side, each TARGET or TARGET:MODULE."),
+        Parameter(consume_multiple=True, validator=_compared, help="Targets to set side by side, each TARGET or TARGET:MODULE."),
     ] = None,
     here: Annotated[
         bool, Parameter(help="Run it here, too, and print ESP-DL's module table of this PC.", show_default=False)

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from cyclopts.types import NonNegativeInt
 from cyclopts.validators import Path as PathValidator
 
-from espdl.cli.options import FILE, Force, Json, ModelTarget
+from espdl.cli.options import FILE, Force, Json, ModelTarget, board
 
 
 def command(
@@ -34,8 +34,9 @@ def command(
     module: Annotated[
         str | None,
         Parameter(
+            validator=board,
             help="Module by its ending: N16R8 has 16 MB of flash, 8 MB of PSRAM; "
-            "the smallest flash that is enough and the usual PSRAM by default."
+            "the smallest flash that is enough and the usual PSRAM by default.",
         ),
     ] = None,
     label: Annotated[str, Parameter(help="Label of the model's partition.")] = "model",

@@ -10,6 +10,7 @@ from cyclopts.types import PositiveInt
 
 from espdl.cli.options import (
     FILE,
+    PER_CHANNEL,
     InputShapes,
     Json,
     NetworkFile,
@@ -17,7 +18,6 @@ from espdl.cli.options import (
     StreamingCaches,
     StreamingShapes,
     Target,
-    numbers,
     parse_shapes,
 )
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from espdl.quantize.streaming import StreamingOptions
 
 _KINDS = {"w8a8": "8 bits", "w8a16": "16 bits, weights 8", "w16a16": "16 bits", "none": "float"}
-PER_CHANNEL = Parameter(validator=numbers)
 
 
 def command(

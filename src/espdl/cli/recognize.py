@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from cyclopts import Parameter
+from cyclopts import CycloptsError, Parameter
 from cyclopts.types import PositiveInt
 
 from espdl.cli.options import FILE, Arithmetic, Backend, Json, ModelTarget
@@ -58,18 +58,17 @@ def command(
     Example: espdl recognize enrol faces.db anna.jpg --model feat.espdl --detector msr.espdl --second mnp.espdl
     """
     from espdl.cli.output import print_json
-    from espdl.errors import EspdlError
     from espdl.vision.detect import open_detector
     from espdl.vision.recognize import FeatureDatabase
 
     if action in ("enrol", "query"):
         if model is None or not images:
-            raise EspdlError(f"{action} needs pictures and --model, which makes their features")
+            raise CycloptsError(msg=f"{action} needs pictures and --model, which makes their features.")
         options = {"target": target, "arithmetic": arithmetic, "backend": backend}
         extractor = _extractor(model, kind, **options)
         finder = None if detector is None else open_detector(detector, second=second, **options)
         if action == "query" and not database.is_file():
-            raise EspdlError("there is no database", where=str(database), hint="espdl recognize enrol makes one")
+            raise _missing(database)
         store = FeatureDatabase(database, extractor.feat_len)
         told: list[dict[str, Any]] = []
         limit = threshold if threshold is not None else 0.5 if kind == "face" else 0.001
@@ -83,13 +82,13 @@ def command(
                 )
     else:
         if images:
-            raise EspdlError(f"{action} takes no pictures")
+            raise CycloptsError(msg=f"{action} takes no pictures.")
         if not database.is_file():
-            raise EspdlError("there is no database", where=str(database))
+            raise _missing(database)
         store, told = FeatureDatabase(database), []
         if action == "delete":
             if id is None:
-                raise EspdlError("which feature is to be deleted?", hint="--id N; espdl recognize list tells the ids")
+                raise CycloptsError(msg="Which feature is to be deleted? Give --id N; espdl recognize list tells the ids.")
             store.delete_feat(id)
         elif action == "clear":
             store.clear_all_feats()
@@ -99,6 +98,10 @@ def command(
     else:
         _tell(store, told)
     return int(action == "query" and not any(one["matches"] for one in told))
+
+
+def _missing(database: Path) -> CycloptsError:
+    return CycloptsError(msg=f"There is no database {str(database)!r}; espdl recognize enrol makes one.")
 
 
 def _extractor(model: Path, kind: str, **options: Any) -> FeatureExtractor:

@@ -30,8 +30,15 @@ def load_arrays(path: Path) -> dict[str, NDArray]:
             return {name: archive[name] for name in archive.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise EspdlError(
-            "the arrays cannot be read", where=str(path), why=str(error), hint="numpy.savez writes such a file"
+            "the arrays cannot be read", where=str(path), why=unreadable(error), hint="numpy.savez writes such a file"
         ) from None
+
+
+def unreadable(error: Exception) -> str:
+    """Why NumPy cannot read a file. What is no array at all it takes for pickled objects, and advises to trust them: that is left out."""
+    if isinstance(error, ValueError) and "pickle" in str(error):
+        return "it holds something else, or Python objects, which are not read"
+    return str(error)
 
 
 def save_arrays(path: Path, arrays: Mapping[str, NDArray]) -> None:

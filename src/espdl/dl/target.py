@@ -110,9 +110,7 @@ def resolve_target(fbs_model: FbsModel, target: str | Chip | None) -> Target:
             reason = f"weight {evidence.per_channel_tensor!r} has one exponent per channel"
         return Target(candidates[0], reason)
     names = " or ".join(chip.name for chip in candidates)
-    raise EspdlError(
-        "the file does not tell its chip", why="it may be for " + names, hint=f"say target={candidates[0].name!r} or the like"
-    )
+    raise EspdlError("the file does not tell its chip", why="it may be for " + names, hint=f"give the target: {names}")
 
 
 def same_arithmetic(one: Chip, other: Chip) -> bool:

@@ -280,7 +280,8 @@ def _read_edl(view: memoryview, offset: int, limit: int, name: str, wanted: Mode
         raise EspdlError(
             f"the model has {length} bytes by its header, and {limit - payload_at} are there",
             where=place,
-            hint="the file is truncated",
+            why="the file is truncated",
+            hint="copy it again from where it is whole",
         )
     return Entry(name, kind, offset, payload_at, length, mode == _ENCRYPTED)
 

@@ -46,7 +46,7 @@ class FlatBuffer:
         self.data = memoryview(data).cast("B").toreadonly()
         self.size = len(self.data)
         if self.size < 8:
-            raise EspdlError(f"{self.size} bytes hold no model", where="byte 0", hint="the file is truncated")
+            raise EspdlError(f"{self.size} bytes hold no model", where="byte 0", why="the file is truncated")
         if self.size > 0x7FFFFFFF:
             raise EspdlError("a model cannot be larger than 2 GiB", where="byte 0")
         self._budget = MAX_VISITS * self.size

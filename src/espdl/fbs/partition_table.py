@@ -26,6 +26,7 @@ from struct import Struct
 
 from espdl.alignment import round_up
 from espdl.errors import EspdlError
+from espdl.wording import counted
 
 TABLE_OFFSET = 0x8000
 """Where the table lies unless ``CONFIG_PARTITION_TABLE_OFFSET`` says otherwise."""
@@ -243,7 +244,9 @@ def _check_row(row: Partition) -> None:
 
 def _parse_row(fields: list[str], behind: int) -> Partition:
     if not 5 <= len(fields) <= 6 and not (len(fields) == 7 and not fields[6]):
-        raise EspdlError(f"there are {len(fields)} fields", hint="write name, type, subtype, offset, size, flags")
+        raise EspdlError(
+            f"{counted(len(fields), 'field')} instead of 5 or 6", hint="write name, type, subtype, offset, size, flags"
+        )
     label, kind_text, subtype_text, offset_text, size_text = fields[:5]
     kind = _number_or_name(kind_text, _TYPES, "type")
     subtype = _number_or_name(subtype_text, _SUBTYPES.get(kind, {}), "subtype") if subtype_text else 0
