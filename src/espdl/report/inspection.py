@@ -7,7 +7,7 @@ import json
 import keyword
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from espdl.dl.module import MODULE_TYPES
 from espdl.dl.module.contract import Layout
 from espdl.dl.target import candidate_chips, read_evidence, resolve_target
 from espdl.fbs import FbsLoader, records
+from espdl.report.graph import Network, network_of
+from espdl.report.tensors import TensorRow, tensor_rows
 
 AXES = {4: ("NHWC", (0, 2, 3, 1)), 3: ("NWC", (0, 2, 1))}
 """Channels-last orders by rank: their name and the permutation that leads there from the order of ONNX."""
@@ -50,6 +52,8 @@ class Inspection:
         target: empty when the file does not tell its chip.
         operators: number of nodes by type.
         quant_types: number of nodes by arithmetic: S8, S16, F32.
+        tensors: every tensor of the graph.
+        network: for a drawing.
     """
 
     file: str
@@ -72,9 +76,14 @@ class Inspection:
     parameters: int
     parameter_bytes: int
     test_outputs: tuple[str, ...]
+    tensors: tuple[TensorRow, ...]
+    network: Network
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self) | {"python": python_example(self)}
+        """For JSON, without the drawing."""
+        facts = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "network"}
+        listed = {name: [asdict(row) for row in facts[name]] for name in ("inputs", "outputs", "tensors")}
+        return facts | listed | {"python": python_example(self)}
 
 
 def inspect_file(path: Path, target: str | None = None, key: bytes | None = None, model: int | str | None = None) -> Inspection:
@@ -122,6 +131,8 @@ def inspect_file(path: Path, target: str | None = None, key: bytes | None = None
         parameters=len(graph.initializer),
         parameter_bytes=sum(tensor.data.nbytes for tensor in graph.initializer),
         test_outputs=tuple(tensor.name for tensor in graph.test_outputs_value),
+        tensors=tuple(tensor_rows(graph)),
+        network=network_of(graph),
     )
 
 
