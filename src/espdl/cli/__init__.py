@@ -37,6 +37,7 @@ VERBS = {
     "profile": "Show memory and latency of an .espdl file on a chip.",
     "budget": "Hold an .espdl file against limits on memory, latency and accuracy.",
     "inspect": "Show what is in an .espdl file and how to feed it.",
+    "report": "Write one HTML page with everything about an .espdl file.",
     "lint": "Look for what goes wrong or slow on the chip.",
     "explain": "Say why two runs differ: the first node, the element, the rule.",
     "diff": "Show what differs between two .espdl files.",

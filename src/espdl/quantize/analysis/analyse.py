@@ -69,7 +69,7 @@ class Analysis:
         outputs: noise to signal power of the network's outputs, by name.
         graphwise, layerwise: noise to signal power by layer, in running order.
         statistics: of every tensor, in running order.
-        advice: what to turn; None where the noise is below :data:`SMALL`.
+        advice: what to turn; None where the noise is below :data:`SMALL`, and where it was not asked for.
     """
 
     target: str
@@ -99,8 +99,12 @@ def decibels(ratio: float) -> float:
     return -10 * math.log10(ratio) if ratio > 0 else math.inf
 
 
-def analyse(job: AnalysisJob) -> Analysis:
+def analyse(job: AnalysisJob, *, advice: bool = True) -> Analysis:
     """Analyses a file in the chip's own arithmetic.
+
+    Args:
+        job: what to analyse.
+        advice: whether to try what could be turned, which takes longer than all the rest.
 
     Raises:
         EspdlError: naming the file, setting, tensor or sample concerned.
@@ -125,7 +129,7 @@ def analyse(job: AnalysisJob) -> Analysis:
         graphwise(compared, steps=None),
         alone,
         statistics(compared, None),
-        advise(loaded, samples, platform, setting, alone) if max(outputs.values(), default=0.0) > SMALL else None,
+        advise(loaded, samples, platform, setting, alone) if advice and max(outputs.values(), default=0.0) > SMALL else None,
     )
 
 

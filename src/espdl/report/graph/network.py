@@ -36,13 +36,8 @@ class Network:
     edges: list[tuple[int, int, str]]
 
 
-def network_of(graph: Graph, order: Sequence[int] | None = None) -> Network:
-    """The drawing's view of a graph.
-
-    Args:
-        graph: of a file.
-        order: indices of its nodes in running order; None takes them as they stand.
-    """
+def network_of(graph: Graph) -> Network:
+    """The drawing's view of the graph of a file, whose nodes stand in running order."""
     shapes = {value.name: value.shape for value in (*graph.value_info, *graph.output, *graph.input)}
     constants = {tensor.name for tensor in graph.initializer}
     ports = [value for value in graph.input if value.name not in constants]
@@ -50,8 +45,7 @@ def network_of(graph: Graph, order: Sequence[int] | None = None) -> Network:
     maker = {value.name: index for index, value in enumerate(ports)}
     read = {name for node in graph.node for name in node.input} | {value.name for value in graph.output}
     edges: list[tuple[int, int, str]] = []
-    for index in order if order is not None else range(len(graph.node)):
-        node = graph.node[index]
+    for index, node in enumerate(graph.node):
         edges += [(maker[name], len(vertices), name) for name in dict.fromkeys(node.input) if name in maker]
         maker |= {name: len(vertices) for name in node.output if name}
         given = [shape_text(shapes.get(name)) for name in node.output if name in read]

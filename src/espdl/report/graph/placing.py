@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
 from espdl.report.graph.layers import Edge, Layers, assign_layers, neighbours
 
-SWEEPS = 24
+SWEEPS, SNAPS = 24, 6
 GAP_X, GAP_Y = 22.0, 44.0
 BEND_WIDTH = 12.0
 STRAIGHT = 6.0
@@ -69,6 +69,7 @@ def _columns(layers: Layers, widths: Sequence[float]) -> list[float]:
         for a, b in layers.segments
         if min(a, b) >= layers.vertices or (len(below[a]) == 1 and len(above[b]) == 1)
     }
+    chains = _chains(len(widths), stiff)
     x = [0.0] * len(widths)
     for row in layers.rows:
         offsets = _offsets(row, widths)
@@ -87,7 +88,42 @@ def _columns(layers: Layers, widths: Sequence[float]) -> list[float]:
                 weights.append(max(total, 0.01))
             for vertex, value in zip(row, _apart(wanted, weights, _offsets(row, widths)), strict=True):
                 x[vertex] = value
+    members = _members(chains)
+    for _ in range(SNAPS):
+        middles = {chain: sum(x[v] for v in own) / len(own) for chain, own in members.items()}
+        for row in layers.rows:
+            wanted = [middles[chains[vertex]] for vertex in row]
+            weights = [float(len(members[chains[vertex]])) for vertex in row]
+            for vertex, value in zip(row, _apart(wanted, weights, _offsets(row, widths)), strict=True):
+                x[vertex] = value
     return x
+
+
+def _chains(count: int, stiff: Collection[frozenset[int]]) -> list[int]:
+    """The first member of the chain of stiff edges that every vertex and bend belongs to."""
+    chains = list(range(count))
+    joined: dict[int, list[int]] = {}
+    for pair in stiff:
+        a, b = pair
+        joined.setdefault(a, []).append(b)
+        joined.setdefault(b, []).append(a)
+    seen: set[int] = set()
+    for start in range(count):
+        stack = [start] if start not in seen else []
+        while stack:
+            vertex = stack.pop()
+            if vertex not in seen:
+                seen.add(vertex)
+                chains[vertex] = start
+                stack.extend(joined.get(vertex, ()))
+    return chains
+
+
+def _members(chains: Sequence[int]) -> dict[int, list[int]]:
+    found: dict[int, list[int]] = {}
+    for vertex, chain in enumerate(chains):
+        found.setdefault(chain, []).append(vertex)
+    return found
 
 
 def _offsets(row: Sequence[int], widths: Sequence[float]) -> list[float]:

@@ -66,7 +66,11 @@ def lint_file(
     Raises:
         EspdlError: for a file that cannot be loaded and inputs that do not fit.
     """
-    model = Model(path, target=target, max_internal_size=max_internal_size, key=key)
+    return lint_model(Model(path, target=target, max_internal_size=max_internal_size, key=key), inputs)
+
+
+def lint_model(model: Model, inputs: Mapping[str, NDArray] | None = None) -> list[Finding]:
+    """The same for a model that is loaded."""
     seen, overflows = _observe(model, _samples(model, inputs))
     subject = Subject(model, seen, overflows)
     found = [finding for rule in RULES if seen or not rule.needs_data for finding in rule.find(subject)]
