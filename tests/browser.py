@@ -110,16 +110,16 @@ class Page:
             assert time.monotonic() < end, f"never came true: {expression}"
             time.sleep(0.02)
 
-    def place(self, selector: str) -> tuple[float, float]:
-        """The middle of what a selector finds first, scrolled into view."""
+    def place(self, selector: str, part: float = 0.5) -> tuple[float, float]:
+        """Of what a selector finds first, scrolled into view: that part of its width, the middle of its height."""
         element = f"document.querySelector({json.dumps(selector)})"
         self.ask(f"{element}.scrollIntoView({{block: 'center', inline: 'center'}})")
         self.ask("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
-        box = self.ask(f"(r => [r.left + r.width / 2, r.top + r.height / 2])({element}.getBoundingClientRect())")
+        box = self.ask(f"(r => [r.left + r.width * {part}, r.top + r.height / 2])({element}.getBoundingClientRect())")
         return box[0], box[1]
 
-    def hover(self, selector: str) -> None:
-        x, y = self.place(selector)
+    def hover(self, selector: str, part: float = 0.5) -> None:
+        x, y = self.place(selector, part)
         self.call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
 
     def click(self, selector: str) -> None:
@@ -128,8 +128,8 @@ class Page:
         for kind in ("mousePressed", "mouseReleased"):
             self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
-    def tap(self, selector: str) -> None:
-        x, y = self.place(selector)
+    def tap(self, selector: str, part: float = 0.5) -> None:
+        x, y = self.place(selector, part)
         self.call("Input.dispatchTouchEvent", type="touchStart", touchPoints=[{"x": x, "y": y}])
         self.call("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
 

@@ -24,7 +24,9 @@ def command(
     module: BoardName = None,
     mode: RunMode = "single",
     max_internal_size: Annotated[NonNegativeInt, Parameter(help="Bytes of internal RAM to fill first.")] = 0,
-    network: Annotated[InputFile | None, Parameter(name="--float", help="The .onnx file that it was made from: shows the error of layers.")] = None,
+    network: Annotated[
+        InputFile | None, Parameter(name="--float", help="The .onnx file it was made from: shows the error of layers.")
+    ] = None,
     data: Annotated[
         str | None,
         Parameter(help="Inputs: directory of pictures, .npy or .npz file, module:callable; else the file's test inputs."),

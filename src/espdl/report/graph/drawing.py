@@ -77,7 +77,9 @@ def _vertices(vertices: Sequence[Vertex], placement: Placement, *, alone: bool) 
         radius = _n(PORT_HEIGHT / 2) if vertex.kind == "port" else "7"
         shapes = ""
         if vertex.shapes:
-            shapes = f'<text class="s" x="{_n(WIDTH / 2 + 6)}" y="{_n(height + 13)}">{escape(shortened(vertex.shapes, 34))}</text>'
+            shapes = (
+                f'<text class="s" x="{_n(WIDTH / 2 + 6)}" y="{_n(height + 13)}">{escape(shortened(vertex.shapes, 34))}</text>'
+            )
         first, second = height / 2 - 4, height / 2 + 11
         yield (
             f'<g class="n k-{vertex.kind}"{hook} transform="translate({_n(x - WIDTH / 2)},{_n(y)})">{title}'

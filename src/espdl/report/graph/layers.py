@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_right, insort
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 Edge = tuple[int, int]
 
@@ -53,7 +54,7 @@ def assign_layers(count: int, edges: Sequence[Edge]) -> Layers:
         bends = range(len(row_of), len(row_of) + between)
         row_of.extend(range(row_of[source] + 1, row_of[sink]))
         paths[index] = [source, *bends, sink]
-    pairs = [pair for path in paths for pair in zip(path, path[1:], strict=False)]
+    pairs = [pair for path in paths for pair in pairwise(path)]
     segments = [(a, b) for a, b in dict.fromkeys(pairs) if row_of[b] == row_of[a] + 1]
     rows: list[list[int]] = [[] for _ in range(max(row_of, default=-1) + 1)]
     for vertex in _first_order(len(row_of), segments):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 from espdl.report.graph.layers import Edge, Layers, assign_layers, neighbours
 
@@ -128,7 +128,7 @@ def _members(chains: Sequence[int]) -> dict[int, list[int]]:
 
 def _offsets(row: Sequence[int], widths: Sequence[float]) -> list[float]:
     """Distances from the first of a row when it is as narrow as it can be."""
-    steps = [(widths[a] + widths[b]) / 2 + GAP_X for a, b in zip(row, row[1:], strict=False)]
+    steps = [(widths[a] + widths[b]) / 2 + GAP_X for a, b in pairwise(row)]
     return [0.0, *accumulate(steps)]
 
 

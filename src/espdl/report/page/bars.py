@@ -24,7 +24,9 @@ def latency_bars(latency: Latency, node_of: Mapping[str, int]) -> str:
     longest = max((layer.time.high for layer in latency.layers), default=0.0) or 1.0
     ordered = sorted(enumerate(latency.layers), key=lambda item: -item[1].time.us)
     rows = "".join(_latency_row(layer, step, rank, longest, node_of) for rank, (step, layer) in enumerate(ordered))
-    return _causes(latency) + _tools("latency", len(ordered), "slowest first") + f'<div class="rows" id="latency-rows">{rows}</div>'
+    return (
+        _causes(latency) + _tools("latency", len(ordered), "slowest first") + f'<div class="rows" id="latency-rows">{rows}</div>'
+    )
 
 
 def _latency_row(layer: Layer, step: int, rank: int, longest: float, node_of: Mapping[str, int]) -> str:
@@ -114,5 +116,3 @@ def level_words(values: Mapping[str, float], name: str) -> str | None:
     """The noise of one layer without markup."""
     ratio = values.get(name)
     return None if ratio is None else f"{100 * ratio:.2g} % of the signal's power, {decibels(ratio):.1f} dB" if ratio else "none"
-
-

@@ -103,7 +103,11 @@ def collect(job: ReportJob) -> Report:
         latency = estimate_latency(chosen, memory, job.mode)
     except EspdlError as error:
         refusal = str(error)
-    analysis = AnalysisJob(job.network, job.file, job.data or "", job.steps, job.recipe, job.target, job.pictures) if job.network else None
+    analysis = (
+        AnalysisJob(job.network, job.file, job.data or "", job.steps, job.recipe, job.target, job.pictures)
+        if job.network
+        else None
+    )
     return Report(
         inspection,
         chosen,

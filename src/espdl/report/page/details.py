@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from espdl.dl.plan import PlannedTensor
+from espdl.estimate.latency import Layer
 from espdl.estimate.memory import size_text
 from espdl.fbs.records import AttributeValue, Node, Tensor
 from espdl.report.graph.kinds import kind_of
@@ -29,22 +30,25 @@ def details(report: Report) -> dict[str, Any]:
         for name in dict.fromkeys(filter(None, node.input)):
             readers.setdefault(name, []).append(index)
     plan = report.model.memory.plan.tensors
+    layers = {layer.name: layer for layer in report.latency.layers} if report.latency is not None else {}
     return {
-        "nodes": [_node(report, node, numbers) for node in graph.node],
+        "nodes": [_node(report, node, numbers, layers.get(node.name)) for node in graph.node],
         "tensors": [_tensor(row, makers.get(row.name), readers.get(row.name, []), plan.get(row.name)) for row in rows],
     }
 
 
-def _node(report: Report, node: Node, numbers: Mapping[str, int]) -> dict[str, Any]:
+def _node(report: Report, node: Node, numbers: Mapping[str, int], layer: Layer | None) -> dict[str, Any]:
     facts: list[list[str]] = []
-    layer = next((layer for layer in report.latency.layers if layer.name == node.name), None) if report.latency else None
     share, noise = 0.0, None
     if layer is not None:
         share = layer.share
         facts.append(["latency", f"{layer.time.text()}, 90 % interval; {layer.share:.1%} of the model"])
-        facts.append(["bound by", ", ".join(f"{cause} {us / layer.time.us:.0%}" for cause, us in _largest(layer.causes))])
+        if layer.causes:
+            facts.append(["bound by", ", ".join(f"{cause} {us / layer.time.us:.0%}" for cause, us in _largest(layer.causes))])
         if layer.macs:
-            facts.append(["products", f"{layer.macs / 1e6:.3g} M multiply-accumulates{', on two cores' if layer.two_cores else ''}"])
+            facts.append(
+                ["products", f"{layer.macs / 1e6:.3g} M multiply-accumulates{', on two cores' if layer.two_cores else ''}"]
+            )
     if report.errors is not None:
         noise = report.errors.layerwise.get(node.name)
         for words, values in (("noise in its result", report.errors.graphwise), ("noise it alone adds", report.errors.layerwise)):

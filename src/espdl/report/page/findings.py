@@ -30,7 +30,11 @@ def finding_cards(findings: Sequence[Finding], node_of: Mapping[str, int], *, wi
 def _card(finding: Finding, index: int, node_of: Mapping[str, int]) -> str:
     severity = _WORDS[finding.severity]
     node = node_of.get(finding.node)
-    place = f'<button type="button" class="link" data-node="{node}"><bdi>{escape(finding.node)}</bdi></button>' if node is not None else ""
+    place = (
+        f'<button type="button" class="link" data-node="{node}"><bdi>{escape(finding.node)}</bdi></button>'
+        if node is not None
+        else ""
+    )
     later = " later" if index >= FIRST else ""
     return (
         f'<article class="finding {severity}{later}" id="finding-{index}"><h3><span class="tag {severity}">{severity}</span> '

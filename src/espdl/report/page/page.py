@@ -57,11 +57,18 @@ def page(report: Report) -> str:
         histograms=_histograms(report),
         findings=findings.finding_cards(report.findings, nodes, with_data=bool(report.samples)),
         graph=draw_graph(report.inspection.network, alone=False),
-        legend="".join(f'<li><svg class="net" viewBox="0 0 16 14"><g class="k-{k}"><rect x="1" y="1" width="14" height="12" rx="3"/></g></svg>{escape(KINDS[k])}</li>' for k in used),
+        legend="".join(_legend(kind) for kind in used),
         noise="" if report.errors is None else '<option value="noise">noise it adds</option>',
         data=script_json(data),
         version=escape(__version__),
     )
+
+
+def _legend(kind: str) -> str:
+    swatch = (
+        f'<svg class="net" viewBox="0 0 16 14"><g class="k-{kind}"><rect x="1" y="1" width="14" height="12" rx="3"/></g></svg>'
+    )
+    return f"<li>{swatch}{escape(KINDS[kind])}</li>"
 
 
 def _part(name: str) -> str:
@@ -108,7 +115,8 @@ def drawn_tensors(report: Report) -> list[Drawn]:
     place = {name: index for index, node in enumerate(graph.node) for name in node.output if name}
     for index, node in enumerate(graph.node):
         for name in node.input:
-            place.setdefault(name, index) if name in report.weights else None
+            if name in report.weights:
+                place.setdefault(name, index)
     measured = {item.name: item for item in report.errors.statistics} if report.errors is not None else {}
     found = []
     for number, row in enumerate(report.inspection.tensors):

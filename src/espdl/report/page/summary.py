@@ -62,7 +62,10 @@ def facts(report: Report) -> str:
         *((f"metadata {key}", value) for key, value in found.metadata.items()),
         ("operators", ", ".join(f"{count} {name}" for name, count in found.operators.items())),
         *(
-            (kind, f"{port.name}: {port.dtype} {list(port.shape)}{' ' + port.layout if port.layout else ''}{_scale(port.exponent)}")
+            (
+                kind,
+                f"{port.name}: {port.dtype} {list(port.shape)}{' ' + port.layout if port.layout else ''}{_scale(port.exponent)}",
+            )
             for kind, ports in (("input", found.inputs), ("output", found.outputs))
             for port in ports
         ),
@@ -108,7 +111,9 @@ def module_table(report: Report) -> str:
         here = ' class="here"' if memory is report.memory else ""
         where = {"flash": "flash", "psram": "PSRAM", "internal": "internal RAM"}[memory.parameters_in]
         rows.append(f'<tr{here}><th scope="row">{escape(memory.module.name)}</th>{state}{needs}<td>{where}</td></tr>')
-    head = "<thead><tr><th>module</th><th></th><th>internal RAM</th><th>PSRAM</th><th>flash</th><th>parameters in</th></tr></thead>"
+    head = (
+        "<thead><tr><th>module</th><th></th><th>internal RAM</th><th>PSRAM</th><th>flash</th><th>parameters in</th></tr></thead>"
+    )
     return f'<table class="figures">{head}<tbody>{"".join(rows)}</tbody></table>'
 
 

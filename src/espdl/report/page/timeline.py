@@ -50,7 +50,9 @@ def _drawing(data: Timeline, tensors: Sequence[PlannedTensor], size: int, words:
     if live:
         body.append(_live(data, size))
     label = f"which variable lies where in {words}, step by step"
-    return f'<svg class="time" viewBox="0 0 {WIDTH:.0f} {HEIGHT:.0f}" role="img" aria-label="{escape(label)}">{"".join(body)}</svg>'
+    return (
+        f'<svg class="time" viewBox="0 0 {WIDTH:.0f} {HEIGHT:.0f}" role="img" aria-label="{escape(label)}">{"".join(body)}</svg>'
+    )
 
 
 def _x(step: float, steps: int) -> float:
@@ -95,7 +97,7 @@ def _rectangles(data: Timeline, tensors: Sequence[PlannedTensor], size: int, wor
 
 def _live(data: Timeline, size: int) -> str:
     """The bytes in use as a line of steps."""
-    points = []
+    points: list[str] = []
     for step, live in enumerate(data.live):
         y = _y(min(live, size), size)
         points.append(f"{'V' if points else f'M{LEFT:.1f} '}{y:.1f}H{_x(step + 1, data.steps):.1f}")
