@@ -23,6 +23,7 @@ _HOW_ERRORS = (
     "Not measured. The error of every layer needs the float network that the file was made from, and data: "
     "espdl report MODEL --float net.onnx --data DATA."
 )
+_MAKERS = {"port": "an input"}
 _HOW_ACTIVATIONS = "The file holds no test values: with --data the activations are shown, too."
 
 
@@ -51,6 +52,7 @@ def page(report: Report) -> str:
         memory_table=summary.memory_table(report),
         module_table=summary.module_table(report),
         timeline=timelines(_timeline(report, {tensor["name"]: index for index, tensor in enumerate(data["tensors"])})),
+        makers="".join(f'<li><i class="k-{kind}"></i>{escape(_MAKERS.get(kind, KINDS[kind]))}</li>' for kind in used),
         latency_words=summary.latency_words(report),
         latency="" if latency is None else bars.latency_bars(latency, nodes),
         errors=_errors(report, nodes),
