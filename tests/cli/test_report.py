@@ -38,6 +38,15 @@ def test_report_lies_beside_by_default(espdl: Command, digits: Path, tmp_path: P
     assert found["errors_measured"] is False
 
 
+def test_report_of_an_encrypted_file(espdl: Command, digits: Path, network: Path, calibration: Path, tmp_path: Path) -> None:
+    key, secret, page = tmp_path / "key.bin", tmp_path / "secret.espdl", tmp_path / "page.html"
+    key.write_bytes(bytes(range(16)))
+    assert espdl("encrypt", digits, "-o", secret, "--key-file", key).code == 0
+    assert espdl("report", secret, "-o", page).code == 1
+    result = espdl("report", secret, "-o", page, "--key-file", key, "--float", network, "--data", calibration)
+    assert result.code == 0 and "against the float network" in result.out
+
+
 def test_report_refuses(espdl: Command, digits: Path, network: Path, tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     result = espdl("report", digits, "-o", page, "--float", network)

@@ -167,8 +167,6 @@ def test_a_module_without_psram(tmp_path: Path) -> None:
 def test_the_float_network_needs_data(tmp_path: Path) -> None:
     with pytest.raises(EspdlError, match="alone gives no errors"):
         collect(ReportJob(tmp_path / "net.espdl", network=tmp_path / "net.onnx"))
-    with pytest.raises(EspdlError, match="plain files"):
-        collect(ReportJob(tmp_path / "net.espdl", network=tmp_path / "net.onnx", data="x.npy", key=bytes(16)))
 
 
 def test_a_histogram_counts_every_integer() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from espdl.dl.model import Model
+from espdl.fbs import FbsLoader
 from espdl.quantize.analysis.advice import Advice, advise
 from espdl.quantize.analysis.compared import Compared
 from espdl.quantize.analysis.graphwise import graphwise
@@ -47,6 +48,7 @@ class AnalysisJob:
         target: chip; None takes it from the file.
         pictures: how pixels become numbers.
         input_shapes: of inputs with dynamic axes.
+        key: of an encrypted file.
     """
 
     network: Path
@@ -57,6 +59,7 @@ class AnalysisJob:
     target: str | None = None
     pictures: PictureOptions | None = None
     input_shapes: Mapping[str, Sequence[int]] | Sequence[Sequence[int]] | None = None
+    key: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -109,7 +112,8 @@ def analyse(job: AnalysisJob, *, advice: bool = True) -> Analysis:
     Raises:
         EspdlError: naming the file, setting, tensor or sample concerned.
     """
-    model = Model(job.file, target=job.target)
+    source = FbsLoader(job.file).load(key=job.key)
+    model = Model(source, target=job.target)
     platform = platform_of(model)
     chip, bits = platform.chip, platform.activation_bits
     setting = load_recipe(job.recipe, platform) if job.recipe else QuantizationSettingFactory.espdl_setting(bits)
@@ -118,7 +122,7 @@ def analyse(job: AnalysisJob, *, advice: bool = True) -> Analysis:
     network = prepare(loaded, chip, setting)
     samples = list(samples_of(data, network, len(data)))
     scales = scales_beside(job.file, model.fbs_model.record.metadata_props)
-    compared = Compared(job.file, network, samples, target=chip, scales=scales)
+    compared = Compared(source, network, samples, target=chip, scales=scales)
     outputs = _at_outputs(compared)
     alone = layerwise(compared, steps=None)
     return Analysis(

@@ -19,6 +19,7 @@ from espdl.dl.model import Model
 from espdl.dl.module.base import Module
 from espdl.dtypes import Arithmetic
 from espdl.errors import EspdlError
+from espdl.fbs import FbsModel
 from espdl.fbs.loader import Source
 from espdl.progress import track
 from espdl.quantize.analysis.layers import Layer, find_layers
@@ -53,7 +54,7 @@ class Compared:
 
     def __init__(
         self,
-        source: Source,
+        source: Source | FbsModel,
         network: ir.Model,
         samples: Iterable[Sample],
         *,

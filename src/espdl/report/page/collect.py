@@ -81,13 +81,10 @@ def collect(job: ReportJob) -> Report:
     """Reads, plans, and runs the file on its samples.
 
     Raises:
-        EspdlError: for a file that cannot be loaded, data that do not fit, a module that does not exist, and a float network without data
-            or beside an encrypted file.
+        EspdlError: for a file that cannot be loaded, data that do not fit, a module that does not exist, and a float network without data.
     """
     if job.network is not None and job.data is None:
         raise EspdlError("the float network alone gives no errors", hint="give data to run both on (--data)")
-    if job.network is not None and job.key is not None:
-        raise EspdlError("errors by layer are measured on plain files only", hint="decrypt the file first (espdl decrypt)")
     inspection = inspect_file(job.file, job.target, job.key)
     model = _load(job, psram=True)
     board = get_module(model.chip, job.module)
@@ -104,7 +101,7 @@ def collect(job: ReportJob) -> Report:
     except EspdlError as error:
         refusal = str(error)
     analysis = (
-        AnalysisJob(job.network, job.file, job.data or "", job.steps, job.recipe, job.target, job.pictures)
+        AnalysisJob(job.network, job.file, job.data or "", job.steps, job.recipe, job.target, job.pictures, key=job.key)
         if job.network
         else None
     )
