@@ -1,4 +1,4 @@
-"""Float ONNX networks of well-known shapes with random weights: MobileNetV2-1.0, and such as YOLO11n and YOLO26n."""
+"""Float ONNX networks of well-known shapes with random weights: MobileNetV2-1.0, and such as YOLO11n, YOLO11n-pose and YOLO26n."""
 
 from __future__ import annotations
 
@@ -114,12 +114,17 @@ def mobilenet_v2(size: int = 224, classes: int = 1000) -> onnx.ModelProto:
     return net.model(net.node("Gemm", x, weights, bias, channels=classes))
 
 
-def yolo11n(size: int = 320, box: int = 64) -> onnx.ModelProto:
+def yolo11n(size: int = 320, box: int = 64, classes: int = 80, keypoints: int = 0) -> onnx.ModelProto:
     """Backbone, neck and heads of the nano size; the attention block is replaced by convolutions of its cost.
 
     Args:
         size: of the image, a multiple of 32.
         box: channels of each box branch.
+        classes: channels of each score branch; its inner width stays that of 80.
+        keypoints: channels of each branch of key points; 0 for none.
+
+    Returns:
+        For each of the strides 8, 16 and 32 boxes, scores and, where there are any, key points.
     """
     net = Builder(3, size)
 
@@ -168,8 +173,15 @@ def yolo11n(size: int = 320, box: int = 64) -> onnx.ModelProto:
         depth = net.channels[level]
         cls = conv(conv(level, depth, 3, group=depth), 80)
         cls = conv(conv(cls, 80, 3, group=80), 80)
-        outputs += [boxes, net.conv(cls, 80)]
+        outputs += [boxes, net.conv(cls, classes)]
+        if keypoints:
+            outputs.append(net.conv(conv(conv(level, keypoints, 3), keypoints, 3), keypoints))
     return net.model(*outputs)
+
+
+def yolo11n_pose(size: int = 320) -> onnx.ModelProto:
+    """As :func:`yolo11n`, of one class, with 17 key points of three numbers."""
+    return yolo11n(size, classes=1, keypoints=17 * 3)
 
 
 def yolo26n(size: int = 640) -> onnx.ModelProto:

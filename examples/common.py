@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import onnx
 from PIL import Image
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "benchmarks"))
@@ -39,3 +40,14 @@ def photos(given: Path | None, folder: Path, count: int, size: int) -> Path:
             pixels += np.asarray(noise, np.float64) / 3
         Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{index:04}.png")
     return folder
+
+
+def name_outputs(network: onnx.ModelProto, *parts: str) -> onnx.ModelProto:
+    """Names the outputs of a detector as ESP-DL's postprocessors look for them: box0, score0, box1 ... Changes the network in place."""
+    new = (f"{part}{level}" for level in range(3) for part in parts)
+    names = dict(zip((value.name for value in network.graph.output), new, strict=True))
+    for node in network.graph.node:
+        node.output[:] = [names.get(name, name) for name in node.output]
+    for value in network.graph.output:
+        value.name = names[value.name]
+    return network

@@ -8,10 +8,11 @@ Its weights are random. For a network of your own take its file instead, and nam
 from __future__ import annotations
 
 import onnx
-from common import arguments, networks, photos
+from common import arguments, name_outputs, networks, photos
 
 from espdl import PictureFolder, QuantizationSetting, QuantizationSettingFactory
 from espdl.api import espdl_quantize_onnx, get_target_platform
+from espdl.vision.detect import COCODetect
 
 WIDE = ("conv0", "conv3")
 """Layers that get 16 bits with ``--method mixed``."""
@@ -32,7 +33,7 @@ def main() -> None:
     size, output = options.size, options.output
     folder = photos(options.photos, output / "pictures", options.steps, size)
     path = output / "yolo11n.onnx"
-    onnx.save(networks.yolo11n(size), path)
+    onnx.save(name_outputs(networks.yolo11n(size), "box", "score"), path)
 
     pictures = PictureFolder(folder, [1, 3, size, size])
     model = espdl_quantize_onnx(
@@ -50,6 +51,10 @@ def main() -> None:
     )
     for name, array in model.run({"image": next(iter(pictures))}).items():
         print(f"{name}: {list(array.shape)}, {array.min():.2f} .. {array.max():.2f}")
+
+    detector = COCODetect(model.model())
+    for found in detector.run(min(folder.iterdir())):
+        print(f"{found.label} {found.score:.2f} {found.box}")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,12 @@
 """Runs the code of a documentation page, block by block, as a reader would who types it in.
 
 Blocks of ``python`` share one namespace. Lines of ``sh`` are calls of ``espdl``, with environment variables in front of them perhaps; one
-that ends in ``|| true`` must exit with 1. A block of ``text`` behind either is what they print; widths of columns do not count. Others
-are not run.
+that ends in ``|| true`` must exit with 1. A block of ``text`` behind either is what they print; widths of columns do not count, and a line
+``...`` stands for any lines. Other blocks are not run. Pages find the modules of ``examples`` and ``benchmarks``.
+
+    python -m tests.pages README.md docs/budget.md
+
+writes what is printed now into the pages, where it is something else.
 """
 
 from __future__ import annotations
@@ -12,6 +16,8 @@ import io
 import os
 import re
 import shlex
+import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -20,6 +26,11 @@ from unittest import mock
 
 from espdl.cli import main
 from espdl.dl.module import MODULE_TYPES
+
+ROOT = Path(__file__).resolve().parent.parent
+ELLIPSIS = "..."
+Check = Callable[["Block", str, str], None]
+"""Gets a block of text, what was printed before it, and where the block stands."""
 
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -48,7 +59,12 @@ def operators_forgotten() -> Iterator[None]:
         MODULE_TYPES.update(before)
 
 
-def run_page(path: Path, directory: Path) -> int:
+def check_output(block: Block, printed: str, where: str) -> None:
+    """Raises AssertionError where a block of text is not what was printed."""
+    assert is_shown(_trimmed(printed), _trimmed(block.text)), f"{where}: it prints\n{printed}"
+
+
+def run_page(path: Path, directory: Path, check: Check = check_output) -> int:
     """Runs a page with ``directory`` as the working directory; returns the number of blocks that ran.
 
     Raises:
@@ -56,7 +72,8 @@ def run_page(path: Path, directory: Path) -> int:
     """
     namespace: dict[str, object] = {"__name__": path.stem}
     printed, ran = "", 0
-    with contextlib.chdir(directory), operators_forgotten():
+    paths = [*sys.path, *(str(ROOT / folder) for folder in ("examples", "benchmarks"))]
+    with contextlib.chdir(directory), operators_forgotten(), mock.patch("sys.path", paths):
         for block in blocks(path.read_text(encoding="utf-8")):
             where = f"{path.name}:{block.line}"
             if block.language == "python":
@@ -68,9 +85,52 @@ def run_page(path: Path, directory: Path) -> int:
                 printed = "".join(_shell(line, where) for line in block.text.splitlines() if line.strip())
                 ran += 1
             elif block.language == "text" and printed:
-                assert _trimmed(printed) == _trimmed(block.text), f"{where}: it prints\n{printed}"
+                check(block, printed, where)
                 printed = ""
     return ran
+
+
+def rewrite_page(path: Path) -> list[str]:
+    """Writes what is printed into the page; returns where. A text left out at its end or its beginning keeps its number of lines.
+
+    Raises:
+        AssertionError: a command fails, or only the middle of an output is shown, and that has changed.
+    """
+    lines = path.read_text(encoding="utf-8").splitlines()
+    found: list[tuple[Block, list[str], str]] = []
+
+    def collect(block: Block, printed: str, where: str) -> None:
+        if not is_shown(_trimmed(printed), _trimmed(block.text)):
+            found.append((block, excerpt(printed.strip("\n").splitlines(), block.text.splitlines(), where), where))
+
+    with tempfile.TemporaryDirectory() as directory:
+        run_page(path.resolve(), Path(directory), collect)
+    for block, new, _ in reversed(found):
+        lines[block.line - 1 : block.line - 1 + len(block.text.splitlines())] = new
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return [where for _, _, where in found]
+
+
+def is_shown(printed: list[str], shown: list[str]) -> bool:
+    """Whether ``shown`` are the lines printed, ``...`` standing for any lines."""
+    if ELLIPSIS not in shown:
+        return printed == shown
+    cut = shown.index(ELLIPSIS)
+    if printed[:cut] != shown[:cut]:
+        return False
+    rest, shown = printed[cut:], shown[cut + 1 :]
+    return not shown or any(is_shown(rest[start:], shown) for start in range(len(rest)))
+
+
+def excerpt(printed: list[str], shown: list[str], where: str) -> list[str]:
+    """The lines printed, as many at either end as ``shown`` has there."""
+    printed = [line.rstrip() for line in printed]
+    if ELLIPSIS not in shown:
+        return printed
+    assert shown.count(ELLIPSIS) == 1, f"{where}: it prints\n" + "\n".join(printed)
+    head = shown.index(ELLIPSIS)
+    tail = len(shown) - head - 1
+    return [*printed[:head], ELLIPSIS, *printed[len(printed) - tail :]]
 
 
 def _captured(action: Callable[[], object]) -> str:
@@ -95,3 +155,8 @@ def _shell(line: str, where: str) -> str:
 def _trimmed(text: str) -> list[str]:
     """Lines without the width of columns."""
     return [re.sub(r"─+", "─", " ".join(line.split())) for line in text.strip().splitlines()]
+
+
+if __name__ == "__main__":
+    for name in sys.argv[1:]:
+        print(name, *rewrite_page(Path(name)))

@@ -1,4 +1,4 @@
-"""The pages under ``docs`` do what they say: their code is run, their outputs compared."""
+"""README.md and the pages under ``docs`` do what they say: their code is run, their outputs compared."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.pages import blocks, run_page
+from tests.pages import blocks, is_shown, rewrite_page, run_page
 
-DOCS = Path(__file__).resolve().parent.parent / "docs"
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
-@pytest.mark.parametrize("page", sorted(DOCS.rglob("*.md")), ids=lambda path: str(path.relative_to(DOCS)))
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_page(page: Path, tmp_path: Path) -> None:
     code = [block for block in blocks(page.read_text(encoding="utf-8")) if block.language in ("python", "sh")]
     assert run_page(page, tmp_path) == len(code)
@@ -29,3 +30,21 @@ def test_a_failing_command_fails(tmp_path: Path) -> None:
     page.write_text("```sh\nespdl test nothing.espdl\n```\n")
     with pytest.raises(AssertionError, match="exits with 2"):
         run_page(page, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("shown", "right"),
+    [("a b c d", True), ("a b ...", True), ("... c d", True), ("a ... d", True), ("... b c ...", True), ("...", True)]
+    + [("a b c", False), ("b ...", False), ("... c", False), ("... c b ...", False), ("a ... x", False)],
+)
+def test_lines_left_out(shown: str, right: bool) -> None:
+    assert is_shown("a b c d".split(), shown.split()) is right
+
+
+def test_rewriting(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    text = "```python\nprint(*{lines}, sep='\\n')\n```\n\n```text\n{shown}\n```\n"
+    page.write_text(text.format(lines=[1, 2, 3], shown="1\n5") + text.format(lines=[1, 2, 3], shown="0\n...\n0"))
+    assert rewrite_page(page) == ["page.md:6", "page.md:14"]
+    assert page.read_text() == text.format(lines=[1, 2, 3], shown="1\n2\n3") + text.format(lines=[1, 2, 3], shown="1\n...\n3")
+    assert rewrite_page(page) == []

@@ -48,6 +48,28 @@ def test_yolo11n(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest
     assert Model(tmp_path / "yolo11n.espdl").test()
 
 
+def test_yolo11n_pose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    run("yolo11n_pose.py", tmp_path, [*SMALL, "--score", "0.4"], monkeypatch)
+    assert "10 found, drawn in " in capsys.readouterr().out
+    assert (tmp_path / "pose.png").exists()
+    model = Model(tmp_path / "yolo11n_pose.espdl")
+    assert model.test()
+    assert model.get_output("kpt2").get_shape() == [1, 2, 2, 51]
+
+
+def test_load_test_profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    run("load_test_profile.py", tmp_path, ["--max-internal-size", "4096"], monkeypatch)
+    output = capsys.readouterr().out
+    assert output.count(": 1 output, 10 values equal") == 5
+    assert "| variable       | 4.00KB       |" in output
+    assert "on the chip: " in output
+
+
+def test_run_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    run("run_model.py", tmp_path, [], monkeypatch)
+    assert "three ways, the same answer: True" in capsys.readouterr().out
+
+
 def test_yolo26n_has_fine_class_scores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run("yolo26n.py", tmp_path, SMALL, monkeypatch)
     model = Model(tmp_path / "yolo26n.espdl")
