@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from typing import Any
+
 from espdl.version import __version__
 
 project = "espdl"
@@ -20,3 +23,24 @@ autodoc_typehints_description_target = "documented"
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
 nitpicky = False
+
+
+def one_attribute_each(app: Any, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
+    """Splits ``a, b: what both are`` in sections of attributes, where napoleon would take ``a`` for the type of ``b``."""
+    inside, split = False, []
+    for line in lines:
+        if re.match(r"\S", line):
+            inside = line == "Attributes:"
+        names = re.match(r"(\s+)(\w+(?:, \w+)+): (.*)", line) if inside else None
+        split += [f"{names[1]}{one}: {names[3]}" for one in names[2].split(", ")] if names else [line]
+    lines[:] = split
+
+
+def is_field_of_tuple(app: Any, what: str, name: str, obj: object, skip: bool, options: object) -> bool | None:
+    """Leaves out fields of named tuples: the class tells what they are."""
+    return True if (getattr(obj, "__doc__", None) or "").startswith("Alias for field number") else None
+
+
+def setup(app: Any) -> None:
+    app.connect("autodoc-process-docstring", one_attribute_each, priority=400)  # before napoleon
+    app.connect("autodoc-skip-member", is_field_of_tuple)
