@@ -25,8 +25,11 @@ napoleon_use_ivar = True
 nitpicky = False
 
 
-def one_attribute_each(app: Any, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
-    """Splits ``a, b: what both are`` in sections of attributes, where napoleon would take ``a`` for the type of ``b``."""
+def as_written(app: Any, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
+    """Keeps napoleon from seeing types where there are none: splits ``a, b: what both are`` in sections of attributes, and lets texts of
+    single attributes begin with a blank line, so that what stands before a colon is no type."""
+    if what in ("attribute", "data", "property"):
+        lines.insert(0, "")
     inside, split = False, []
     for line in lines:
         if re.match(r"\S", line):
@@ -42,5 +45,5 @@ def is_field_of_tuple(app: Any, what: str, name: str, obj: object, skip: bool, o
 
 
 def setup(app: Any) -> None:
-    app.connect("autodoc-process-docstring", one_attribute_each, priority=400)  # before napoleon
+    app.connect("autodoc-process-docstring", as_written, priority=400)  # before napoleon
     app.connect("autodoc-skip-member", is_field_of_tuple)

@@ -24,7 +24,9 @@ PARTITIONS = "factory, app, factory, 0x10000, 1M\nmodel, data, spiffs, , 128K\n"
 
 def main() -> None:
     parser = arguments(__doc__, "esp32s3")
-    parser.add_argument("--max-internal-size", type=int, default=0, help="bytes of internal RAM for tensors; the rest is in PSRAM")
+    parser.add_argument(
+        "--max-internal-size", type=int, default=0, help="bytes of internal RAM for tensors; the rest is in PSRAM"
+    )
     options = parser.parse_args()
     output, size = options.output, options.max_internal_size
     output.mkdir(parents=True, exist_ok=True)
