@@ -26,10 +26,10 @@ nitpicky = False
 
 
 def as_written(app: Any, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
-    """Keeps napoleon from seeing types where there are none: splits ``a, b: what both are`` in sections of attributes, and lets texts of
-    single attributes begin with a blank line, so that what stands before a colon is no type."""
+    """Keeps napoleon from seeing types where there are none: splits ``a, b: what both are`` in sections of attributes, and puts a
+    line of nothing in front of the text of a single attribute, so that what stands before its colon is no type."""
     if what in ("attribute", "data", "property"):
-        lines.insert(0, "")
+        lines.insert(0, "\\ ")
     inside, split = False, []
     for line in lines:
         if re.match(r"\S", line):
