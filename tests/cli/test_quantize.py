@@ -107,7 +107,7 @@ def test_recipe_is_used(espdl: Command, network: Path, calibration: Path, tmp_pa
 
 @pytest.mark.parametrize(
     ("recipe", "text"),
-    [("equalisation = true", "equalization"), ("tqt_optimization = true", "tqt_optimization"), ("x", "cannot be read")],
+    [("equalisation = true", "equalization"), ("tqt_optimisation = true", "tqt_optimization"), ("x", "cannot be read")],
 )
 def test_recipe_that_cannot_be_followed(
     espdl: Command, network: Path, calibration: Path, tmp_path: Path, recipe: str, text: str

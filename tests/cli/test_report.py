@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
@@ -42,6 +43,7 @@ def test_report_of_an_encrypted_file(espdl: Command, digits: Path, network: Path
     key, secret, page = tmp_path / "key.bin", tmp_path / "secret.espdl", tmp_path / "page.html"
     key.write_bytes(bytes(range(16)))
     assert espdl("encrypt", digits, "-o", secret, "--key-file", key).code == 0
+    shutil.copy(digits.with_suffix(".json"), secret.with_suffix(".json"))
     assert espdl("report", secret, "-o", page).code == 1
     result = espdl("report", secret, "-o", page, "--key-file", key, "--float", network, "--data", calibration)
     assert result.code == 0 and "against the float network" in result.out

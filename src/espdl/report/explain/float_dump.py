@@ -74,7 +74,9 @@ def explain_float_dump(network: Path, dump: Path, data: Path | None, target: str
             noise.append(NodeNoise(node.name or "", node.op_type, name, total, float("nan")))
             if total > LOUD and total > JUMP * max(before, 1e-6) and not findings:
                 text = f"noise to signal jumps from {before:.3g} to {total:.3g} at {name!r}"
-                evidence = "the dump alone does not tell why: compare it with its .espdl file"
+                evidence = (
+                    "the dump alone does not tell why, nor in which units balanced channels are: compare it with its .espdl file"
+                )
                 findings.append(Finding(node.name or "", node.op_type, position, name, "unexplained", text, evidence))
             before = max(before, total)
     totals = {entry.tensor: entry.total for entry in noise}

@@ -26,6 +26,7 @@ from espdl.quantize.importer import load_network
 from espdl.quantize.passes.tools import input_shapes_of, shape_of
 from espdl.quantize.pipeline import prepare
 from espdl.quantize.recipe import load_recipe
+from espdl.quantize.scale import Scales, scales_beside
 from espdl.quantize.test_values import from_file, to_file
 from espdl.report.explain.causes import Cause
 from espdl.report.explain.dump import Value
@@ -108,7 +109,8 @@ def explain_float(
     loaded = load_network(one)
     network = prepare(loaded, platform.chip, load_recipe(setting, platform) if setting else None)
     sample = _sample(model, network, loaded, data[0])
-    walk = _FloatWalk(model, network, sample)
+    scales = scales_beside(two, model.fbs_model.record.metadata_props)
+    walk = _FloatWalk(model, network, sample, scales)
     findings, more = walk.findings(most, load_recordings(data[1], model)[0] if data[1] else None)
     outputs = {name: walk.totals[name] for name in (value.name or "" for value in network.graph.outputs) if name in walk.totals}
     return FloatExplanation(one.name, describe(two, model), outputs, tuple(walk.noise), tuple(findings), more)
@@ -132,9 +134,9 @@ def _sample(model: Model, network: ir.Model, loaded: ir.Model, data: Path | None
 
 
 class _FloatWalk:
-    def __init__(self, model: Model, network: ir.Model, sample: Mapping[str, NDArray]) -> None:
+    def __init__(self, model: Model, network: ir.Model, sample: Mapping[str, NDArray], scales: Scales) -> None:
         self.model, self.sample = model, sample
-        self.stored: dict[str, Stored] = match(model, network, sample)
+        self.stored: dict[str, Stored] = match(model, network, sample, scales)
         self.exact = FloatRun(network, list(self.stored)).run(sample)
         self.names = {stored.name: name for name, stored in self.stored.items()}
         self.inputs = {
@@ -146,8 +148,10 @@ class _FloatWalk:
         self.noise: list[NodeNoise] = []
 
     def _in_file_order(self, name: str) -> NDArray[np.float64]:
+        """What the tensor would hold without any error, in the units and the order of the file."""
         stored = self.stored[name]
         array = np.asarray(self.exact[name], np.float64)
+        array = array if stored.scale is None else stored.scale.of(array)
         return array.transpose(stored.order).reshape(stored.shape) if stored.order else array.reshape(stored.shape or (1,))
 
     def findings(self, most: int, fed: Mapping[str, NDArray] | None) -> tuple[list[Finding], int]:
