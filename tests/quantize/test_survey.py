@@ -43,6 +43,26 @@ def test_what_is_kept_comes_from_all_over_the_data() -> None:
     assert abs(values.mean() / 2500 - 1) < 0.05 and values.max() > 4950
 
 
+def test_tensors_may_be_shown_some_at_a_time() -> None:
+    together, apart = Survey(["a", "b"]), Survey(["a", "b"])
+    for one, other in zip(stream(40, 1, 80, 30, 30), stream(40, 1, 5, 7), strict=True):
+        tensors = {"a": one["a"], "b": other["a"]}
+        together.observe(tensors)
+        for name in ("b", "a"):
+            apart.observe({name: tensors[name]})
+    for name in ("a", "b"):
+        np.testing.assert_array_equal(apart.values(name), together.values(name))
+        np.testing.assert_array_equal(apart.moments()[name].square, together.moments()[name].square)
+
+
+def test_what_is_kept_keeps_no_tensor_in_memory() -> None:
+    survey = Survey(["a"])
+    array = np.ones((1, 5), np.float32)
+    survey.observe({"a": array})
+    array[:] = 2
+    np.testing.assert_array_equal(survey.values("a"), np.ones((5, 1)))
+
+
 def test_few_channels_share_as_many_elements() -> None:
     survey = Survey(["a"])
     for tensors in stream(2, 1, 1, 10000):

@@ -28,7 +28,7 @@ from espdl.fbs.packing import (
     unpack_matmul,
 )
 from espdl.fbs.reader import read_model
-from espdl.fbs.text import info_text
+from espdl.fbs.text import info_pieces, info_text
 from espdl.fbs.validate import validate_model
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ __all__ = [
     "PackingTag",
     "crypt",
     "get_model_format",
+    "info_pieces",
     "info_text",
     "open_mapped",
     "pack",

@@ -39,17 +39,17 @@ def open_mapped(path: str | Path) -> memoryview:
         raise EspdlError("the file cannot be read", where=str(path), why=_reason(error)) from None
 
 
-def write_atomically(path: str | Path, data: bytes | bytearray | memoryview | str) -> None:
+def write_atomically(path: str | Path, data: bytes | bytearray | memoryview | str | Iterable[str]) -> None:
     """Writes a file as a whole: after a failure, or a kill, at any moment the old file (or none) is there.
 
     Args:
         path: of the file; the directory must exist. Of a symbolic link the target is replaced.
-        data: its content; text is written as UTF-8.
+        data: its content; text, whole or in pieces, is written as UTF-8.
 
     Raises:
         EspdlError: when it cannot be written. The old file is whole and no temporary file remains.
     """
-    content = data.encode() if isinstance(data, str) else data
+    pieces = (data,) if isinstance(data, (bytes, bytearray, memoryview, str)) else data
     temporary = ""
     try:
         target = Path(os.path.realpath(path))
@@ -57,7 +57,8 @@ def write_atomically(path: str | Path, data: bytes | bytearray | memoryview | st
         remove_leftovers(target)
         descriptor, temporary = tempfile.mkstemp(prefix=_prefix(target), suffix=_SUFFIX, dir=target.parent)
         with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
+            for piece in pieces:
+                file.write(piece.encode() if isinstance(piece, str) else piece)
             file.flush()
             os.fsync(file.fileno())
         os.chmod(temporary, _mode(target))

@@ -12,6 +12,8 @@ from espdl.fbs.records import Attribute, AttributeValue, Graph, Model, Node, Ten
 _BLOCK = 16
 _LINE_WIDTH = 75
 _CHUNK = 1000
+_LINES = 4096
+_BETWEEN = ",\n" + " " * 7
 
 
 def info_text(record: Model, *, data: bool = True) -> str:
@@ -20,7 +22,12 @@ def info_text(record: Model, *, data: bool = True) -> str:
     Args:
         data: whether the elements of tensors are printed; they are as they lie in the file, with the padding.
     """
-    return "\n".join(_lines(record, data)) + "\n"
+    return "".join(info_pieces(record, data=data))
+
+
+def info_pieces(record: Model, *, data: bool = True) -> Iterator[str]:
+    """The same in pieces, for a file: the text of a large model takes more memory than the model."""
+    return (f"{piece}\n" for piece in _lines(record, data))
 
 
 def _lines(model: Model, data: bool) -> Iterator[str]:
@@ -99,39 +106,51 @@ def _values(tensor: Tensor, data: bool) -> Iterator[str]:
     yield f"%{tensor.name}, shape: {list(tensor.dims)}, exponents: {list(tensor.exponents)},{doc}"
     if data:
         raw = tensor.data.tobytes()
-        yield f"value: {_array(np.frombuffer(raw + bytes(-len(raw) % _BLOCK), tensor.data_type.numpy))}"
+        label = "value: "
+        for piece in _array(np.frombuffer(raw + bytes(-len(raw) % _BLOCK), tensor.data_type.numpy)):
+            yield label + piece
+            label = ""
 
 
-def _array(values: NDArray) -> str:
-    """What ``repr`` gives for a flat array, without its time that grows with the square of the size."""
-    text = "array([" + (",\n" + " " * 7).join(_lines_of(values)) + "]"
+def _array(values: NDArray) -> Iterator[str]:
+    """What ``repr`` gives for a flat array, without its time that grows with the square of the size; some lines at a time."""
+    text, start = "array([", ""
+    for lines in _lines_of(values):
+        if start:
+            yield text + ","
+            text = ""
+        text += start + _BETWEEN.join(lines)
+        start = " " * 7
+    text += "]"
     if values.size and values.dtype in (np.int64, np.float64, np.bool_):
-        return text + ")"
+        yield text + ")"
+        return
     suffix = f"dtype={values.dtype.name})"
     fits = len(text) - text.rfind("\n") + 1 + len(suffix) <= _LINE_WIDTH
-    return f"{text},{' ' if fits else chr(10) + ' ' * 6}{suffix}"
+    yield f"{text},{' ' if fits else chr(10) + ' ' * 6}{suffix}"
 
 
-def _lines_of(values: NDArray) -> list[str]:
+def _lines_of(values: NDArray) -> Iterator[list[str]]:
+    """The lines of an array, without what stands between them, some at a time."""
     if values.dtype.kind == "i" and values.size and int(values.max()) - int(values.min()) < values.size:
-        return _integer_lines(values)
+        yield from _integer_lines(values)
+        return
     words = _words(values)
     width = max(map(len, words), default=0)
     per_line = max((_LINE_WIDTH - 7) // (width + 2), 1)
-    return [", ".join(words[start : start + per_line]) for start in range(0, len(words), per_line)]
+    yield [", ".join(words[start : start + per_line]) for start in range(0, len(words), per_line)]
 
 
-def _integer_lines(values: NDArray) -> list[str]:
+def _integer_lines(values: NDArray) -> Iterator[list[str]]:
     """The lines of many integers of few values, through a table of what each value is written as."""
     low, high = int(values.min()), int(values.max())
     width = max(len(str(low)), len(str(high)))
     per_line = max((_LINE_WIDTH - 7) // (width + 2), 1)
     table = np.array([f"{value:>{width}}, " for value in range(low, high + 1)], f"S{width + 2}")
-    text = table[values.astype(np.intp) - low].tobytes().decode("ascii")
-    stride = per_line * (width + 2)
-    return [text[start : start + stride - 2] for start in range(0, len(text) - stride, stride)] + [
-        text[(len(text) - 1) // stride * stride : -2]
-    ]
+    stride, count = per_line * (width + 2), per_line * _LINES
+    for start in range(0, values.size, count):
+        text = table[values[start : start + count].astype(np.intp) - low].tobytes().decode("ascii")
+        yield [text[at : min(at + stride, len(text)) - 2] for at in range(0, len(text), stride)]
 
 
 def _words(values: NDArray) -> list[str]:

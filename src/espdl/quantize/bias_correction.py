@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 from espdl.quantize.graph import QuantGraph, Role
 from espdl.quantize.parameters import parameter, to_integers, to_reals
 from espdl.quantize.passes.tools import attribute, input_of
-from espdl.quantize.scale import Scales
+from espdl.quantize.scale import Scale, Scales
 
 
 class BiasCorrection:
     """Corrects the biases of Conv and Gemm: ``b - (W_integer - W) mean(x)`` instead of ``b``.
 
-    The mean over calibration data is kept for every element of x, as a layer with zero padding or a depthwise one needs it. In the mean
-    over the data each output channel is then what it would be with the float weights; the exponent of a bias is so small that this costs
-    nothing on the chip. Memory is that of the layers' inputs, once.
+    The mean over calibration data is kept for every channel and tap of a kernel: near the border a tap sees the zeros of the padding. In
+    the mean over the data each output channel is then what it would be with the float weights; the exponent of a bias is so small that
+    this costs nothing on the chip.
 
     Args:
         graph: with representations assigned; the runs are of its network.
@@ -28,24 +28,18 @@ class BiasCorrection:
 
     def __init__(self, graph: QuantGraph, layers: Collection[str] = ()) -> None:
         self._nodes = [node for node in layers_with_bias(graph) if not layers or node.name in layers]
-        self._sums: dict[str, NDArray] = {}
-        self._count = 0
+        self._means = {node.name or "": _Means(graph, node) for node in self._nodes}
 
     @property
     def names(self) -> list[str]:
         """The tensors that :meth:`observe` needs."""
-        return list(dict.fromkeys(node.inputs[0].name or "" for node in self._nodes))  # type: ignore[union-attr]  # they have inputs
+        return list(dict.fromkeys(map(_source, self._nodes)))
 
     def observe(self, tensors: Mapping[str, NDArray]) -> None:
-        """Takes in one run of the float network."""
-        self._count += 1
-        for name in self.names:
-            array = tensors[name]
-            known = self._sums.get(name)
-            if known is None:
-                self._sums[name] = array.astype(np.float32)
-            else:
-                known += array
+        """Takes in tensors of one run of the float network, all at once or some at a time."""
+        for node in self._nodes:
+            if (array := tensors.get(_source(node))) is not None:
+                self._means[node.name or ""].add(array)
 
     def apply(self, graph: QuantGraph, scales: Scales) -> int:
         """Puts the corrected biases into ``graph.adjusted``. Returns how many layers it changed.
@@ -60,49 +54,79 @@ class BiasCorrection:
             info, values = graph.input_info(node, 1), parameter(graph, weight)
             old = parameter(graph, bias)
             assert weight is not None and bias is not None and info is not None and values is not None and old is not None
-            error = to_reals(to_integers(values, info, graph.chip), info).astype(np.float64) - _original(weight)
-            name = node.inputs[0].name or ""  # type: ignore[union-attr]  # as in names
-            mean = self._sums[name].astype(np.float64) / self._count
-            if name in scales:
-                mean = scales[name].of(mean)
-            shift = mean_response(node, error, mean)
+            error = to_reals(to_integers(values, info, graph.chip), info)
+            error -= _original(weight)
+            shift = mean_response(node, error, self._means[node.name or ""].means(scales.get(_source(node))))
             graph.adjusted[bias.name or ""] = (old.astype(np.float64) - shift.reshape(old.shape)).astype(np.float32)
         return len(self._nodes)
 
 
-def mean_response(node: ir.Node, weight: NDArray, mean: NDArray) -> NDArray[np.float64]:
-    """The mean of each output channel of a layer with ``weight`` and without bias, over the elements of an input ``mean``.
+class _Means:
+    """What each tap of a layer sees in the mean over samples."""
+
+    def __init__(self, graph: QuantGraph, node: ir.Node) -> None:
+        weight = parameter(graph, node.inputs[1])
+        assert weight is not None
+        self._node = node
+        self._kernel = weight.shape[2:]
+        self._sum = np.zeros((1, 1))
+        self._inside = np.ones((1, 1))
+        self._count = 0
+
+    def add(self, array: NDArray) -> None:
+        means = tap_means(self._node, self._kernel, array)
+        if self._count:
+            self._sum += means
+        else:
+            self._sum = means
+            if self._node.op_type == "Conv":
+                self._inside = tap_means(self._node, self._kernel, np.ones((1, 1, *array.shape[2:]), np.float32))
+        self._count += 1
+
+    def means(self, scale: Scale | None) -> NDArray[np.float64]:
+        """[channels, taps], where the input has become ``scale``; the zeros of the padding stay zeros."""
+        found = self._sum / self._count
+        return found if scale is None else found * scale.factors[:, None] - self._inside * scale.offsets[:, None]
+
+
+def mean_response(node: ir.Node, weight: NDArray, taps: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The mean of each output channel of a layer with ``weight`` and without bias.
 
     Args:
         node: Conv or Gemm.
         weight: in the shape of the node's own.
-        mean: the input, [batch, channels, ...].
+        taps: :func:`tap_means` of its inputs.
     """
     if node.op_type == "Gemm":
-        by_output = weight if attribute(node, "transB", 0) else weight.T
-        return by_output @ mean.reshape(-1, by_output.shape[1]).mean(axis=0)
-    taps = tap_means(node, weight.shape[2:], mean)
+        return np.asarray((weight if attribute(node, "transB", 0) else weight.T) @ taps[:, 0])
+    by_output = weight.reshape(weight.shape[0], -1)
     if attribute(node, "group", 1) == 1:
-        return np.einsum("oik,ik->o", weight.reshape(*weight.shape[:2], -1), taps)
-    return np.einsum("ck,ck->c", weight.reshape(weight.shape[0], -1), taps)
+        return np.asarray(by_output @ taps.reshape(-1))
+    return np.einsum("ck,ck->c", by_output, taps)
 
 
-def tap_means(node: ir.Node, kernel: tuple[int, ...], mean: NDArray) -> NDArray[np.float64]:
-    """What each tap of a convolution sees in the mean over all output positions, zeros of the padding included: [channels, taps]."""
+def tap_means(node: ir.Node, kernel: tuple[int, ...], array: NDArray) -> NDArray[np.float64]:
+    """What each tap of a layer sees in the mean over all output positions, zeros of the padding included: [channels, taps].
+
+    Args:
+        node: Conv or Gemm; a Gemm has one tap.
+        kernel: sizes of a convolution's kernel.
+        array: the input, [batch, channels, ...].
+    """
+    if node.op_type == "Gemm":
+        return array.mean(axis=0, dtype=np.float64)[:, None]
     spatial = len(kernel)
     pads = attribute(node, "pads", [0] * (2 * spatial))
     strides, dilations = attribute(node, "strides", [1] * spatial), attribute(node, "dilations", [1] * spatial)
-    padded = np.pad(mean.mean(axis=0), [(0, 0), *((pads[axis], pads[axis + spatial]) for axis in range(spatial))])
-    sizes = [(padded.shape[1 + axis] - dilations[axis] * (kernel[axis] - 1) - 1) // strides[axis] + 1 for axis in range(spatial)]
-    found = np.empty((len(padded), *kernel))
-    for tap in np.ndindex(*kernel):
-        starts = [tap[axis] * dilations[axis] for axis in range(spatial)]
-        window = tuple(
-            slice(start, start + (size - 1) * stride + 1, stride)
-            for start, size, stride in zip(starts, sizes, strides, strict=True)
-        )
-        found[(slice(None), *tap)] = padded[(slice(None), *window)].reshape(len(padded), -1).mean(axis=1)
-    return found.reshape(len(padded), -1)
+    found = array[0] if len(array) == 1 else array.mean(axis=0, dtype=np.float64)
+    # Along one axis after the other, the last one first: each tap adds up the elements that it meets.
+    for axis in reversed(range(spatial)):
+        size = array.shape[2 + axis]
+        count = (size + pads[axis] + pads[axis + spatial] - dilations[axis] * (kernel[axis] - 1) - 1) // strides[axis] + 1
+        met = np.arange(kernel[axis])[:, None] * dilations[axis] + np.arange(count) * strides[axis] - pads[axis]
+        share = (met[:, :, None] == np.arange(size)).sum(axis=1) / count
+        found = np.moveaxis(np.tensordot(found, share.astype(found.dtype), ([1 + axis], [1])), -1, 1 + axis)
+    return found.reshape(len(found), -1).astype(np.float64)
 
 
 def layers_with_bias(graph: QuantGraph) -> list[ir.Node]:
@@ -128,4 +152,9 @@ def _has_bias(graph: QuantGraph, node: ir.Node) -> bool:
 
 def _original(value: ir.Value) -> NDArray:
     assert value.const_value is not None
-    return value.const_value.numpy().astype(np.float64)
+    return value.const_value.numpy()
+
+
+def _source(node: ir.Node) -> str:
+    """Name of the tensor that a layer reads."""
+    return node.inputs[0].name or ""  # type: ignore[union-attr]  # a layer has an input

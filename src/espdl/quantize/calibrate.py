@@ -12,6 +12,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from espdl.errors import EspdlError
+from espdl.free_memory import give_back_memory
 from espdl.progress import track
 from espdl.quantize.balance.moments import sensitivities
 from espdl.quantize.dataloader import Sample
@@ -27,9 +28,12 @@ from espdl.quantize.survey import Survey
 from espdl.quantize.tables import function, has_table
 from espdl.wording import at_node
 
+PIECE = 1 << 23
+"""Bytes of tensors and parameters that the network is run by, about: what is seen of a piece is let go before the next one runs."""
+
 
 class Listener(Protocol):
-    """Looks at tensors of the float network's runs."""
+    """Looks at tensors of the float network's runs, of which it is shown some at a time."""
 
     @property
     def names(self) -> list[str]: ...
@@ -125,7 +129,9 @@ def run_network(
     Raises:
         EspdlError: when there are none, and when a sample, or what the network makes of it, is not finite.
     """
-    session = FloatRun(model, list(dict.fromkeys(name for listener in listeners for name in listener.names)), constants)
+    names = list(dict.fromkeys(name for listener in listeners for name in listener.names))
+    session = FloatRun(model, names, constants, piece=PIECE)
+    give_back_memory()
     surveys = [listener for listener in listeners if isinstance(listener, Survey)]
     surveyed = {name for survey in surveys for name in survey.names}
     count = 0
@@ -133,17 +139,21 @@ def run_network(
         for name, array in sample.items():
             if array.dtype.kind == "f" and not _is_finite(array):
                 raise EspdlError(f"calibration sample {count} holds NaN or infinite values", where=f"input {name!r}")
-        tensors = session.run(sample)
-        others = [array for name, array in tensors.items() if name not in surveyed]
-        for survey in surveys:
-            survey.observe(tensors)
-        if not all(survey.is_finite for survey in surveys) or not all(map(_is_finite, others)):
-            raise _not_finite(model, sample, count)
-        for listener in listeners:
-            if listener not in surveys:
-                listener.observe(tensors)
-        del tensors, others  # before the next run makes as many
+        for tensors in session.pieces(sample):
+            for survey in surveys:
+                survey.observe(tensors)
+            unseen = (array for name, array in tensors.items() if name not in surveyed)
+            if not all(survey.is_finite for survey in surveys) or not all(map(_is_finite, unseen)):
+                raise _not_finite(model, sample, count)
+            for listener in listeners:
+                if listener not in surveys:
+                    listener.observe(tensors)
+            tensors.clear()  # before the next piece makes as many
         count += 1
+        if count == 1:
+            give_back_memory()  # what listeners keep is now in its place
+    del session
+    give_back_memory()
     if not count:
         raise EspdlError("the calibration data are empty")
     return count
@@ -219,7 +229,7 @@ class _Watching:
         self.names = [name for name in self._observers if name not in initializers]
 
     def observe(self, tensors: Mapping[str, NDArray]) -> None:
-        for name in self.names:
+        for name in [name for name in self.names if name in tensors]:
             for watch in self._observers[name]:
                 watch.part.observe(tensors[name])
 

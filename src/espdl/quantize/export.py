@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from espdl.dl.target import METADATA_KEY
 from espdl.errors import EspdlError
-from espdl.fbs import info_text, wrap_model, write_atomically, write_model
+from espdl.fbs import info_pieces, wrap_model, write_atomically, write_model
 from espdl.fbs.files import require_writable, staging_directory
 from espdl.fbs.records import Model
 from espdl.quantize.config_json import config_json
@@ -80,7 +80,7 @@ def output_places(path: str | os.PathLike[str], config: bool = True, keep: Seque
 def write_files(path: str | Path, data: bytes, record: Model, graph: QuantGraph, config: bool = True) -> list[Path]:
     """Writes a model, and its ``.info`` and ``.json`` beside it.
 
-    Everything is made before anything is written, and each file takes the place of an older one as a whole.
+    Everything is written beside its place first, and each file takes the place of an older one as a whole.
 
     Args:
         path: of the ``.espdl`` file; its directory is created.
@@ -94,7 +94,7 @@ def write_files(path: str | Path, data: bytes, record: Model, graph: QuantGraph,
     """
     target = Path(path)
     places = output_places(target, config)
-    contents: list[bytes | str] = [data, info_text(record), config_json(graph)] if config else [data]
+    contents: list[bytes | str | Iterable[str]] = [data, info_pieces(record), config_json(graph)] if config else [data]
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         # Written beside their places first, so that a full disk or a kill leaves all three older files as they were.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import onnx
@@ -21,13 +21,19 @@ class FloatRun:
         names: tensors to compute, intermediate ones and inputs included.
         constants: values to use instead of the network's own, by initializer name.
         threads: that one run may use; None takes all cores.
+        piece: the network is run in pieces of about so many bytes of tensors and parameters; None for as few as possible.
 
     Raises:
         EspdlError: when ONNX Runtime does not accept the network.
     """
 
     def __init__(
-        self, model: ir.Model, names: Sequence[str], constants: Mapping[str, NDArray] | None = None, threads: int | None = None
+        self,
+        model: ir.Model,
+        names: Sequence[str],
+        constants: Mapping[str, NDArray] | None = None,
+        threads: int | None = None,
+        piece: int | None = None,
     ) -> None:
         self.names = list(names)
         self.inputs = [value.name or "" for value in model.graph.inputs]
@@ -36,17 +42,32 @@ class FloatRun:
         for tensor in proto.graph.initializer:
             if constants and tensor.name in constants:
                 tensor.CopyFrom(onnx.numpy_helper.from_array(constants[tensor.name].astype(np.float32), tensor.name))
-        self._parts = cut(model, proto, self._computed, threads)
+        self._parts = cut(model, proto, self._computed, threads, piece) if self._computed else []
+        last = {name: index for index, part in enumerate(self._parts) for name in (*part.outputs, *part.inputs)}
+        self._done = [[name for name, index in last.items() if index == place] for place in range(len(self._parts))]
 
     def run(self, feeds: Mapping[str, NDArray]) -> dict[str, NDArray]:
         """The tensors named, for one set of inputs. Raises :class:`EspdlError` when the inputs do not fit."""
-        results = {name: np.asarray(feeds[name]) for name in self.names if name in feeds}
-        if self._computed:
-            known = {name: np.asarray(array) for name, array in feeds.items()}
-            for part in self._parts:
-                known.update(part.run(known))
-            results.update((name, known[name]) for name in self._computed)
+        results: dict[str, NDArray] = {}
+        for some in self.pieces(feeds):
+            results.update(some)
         return results
+
+    def pieces(self, feeds: Mapping[str, NDArray]) -> Iterator[dict[str, NDArray]]:
+        """The same, as soon as each piece of the network has computed some of them; together no more memory than a piece needs."""
+        known = {name: np.asarray(array) for name, array in feeds.items()}
+        if given := {name: known[name] for name in self.names if name in known}:
+            yield given
+        wanted = set(self._computed)
+        for part, done in zip(self._parts, self._done, strict=True):
+            found = part.run(known)
+            known.update(found)
+            if shown := {name: found[name] for name in part.outputs if name in wanted}:
+                del found
+                yield shown
+            shown = found = {}
+            for name in done:
+                known.pop(name, None)
 
 
 def first_bad_node(model: ir.Model, feeds: Mapping[str, NDArray]) -> ir.Node | None:

@@ -44,11 +44,16 @@ class GateReach:
         self._y = node.outputs[0].name or ""
         self.names = [self._y, *(given for given in self._inputs if isinstance(given, str))]
         self._reach = 0.0
+        self._results: dict[str, NDArray] = {}
 
     def observe(self, results: Mapping[str, NDArray]) -> None:
-        """Takes the tensors of one float run."""
-        inputs = [results[given] if isinstance(given, str) else given for given in self._inputs]
-        self._reach = max(self._reach, self._module.gate_reach(results[self._y], *inputs))
+        """Takes in tensors of one float run, all at once or some at a time."""
+        self._results.update((name, results[name]) for name in self.names if name in results)
+        if len(self._results) < len(set(self.names)):
+            return
+        inputs = [self._results[given] if isinstance(given, str) else given for given in self._inputs]
+        self._reach = max(self._reach, self._module.gate_reach(self._results[self._y], *inputs))
+        self._results.clear()
 
     def set_exponent(self, gates: QuantInfo) -> None:
         """Sets the exponent of the node's gates: -9, or a larger one for gates that leave its range."""

@@ -13,6 +13,7 @@ from onnx_ir.passes.common import InlinePass, RemoveInitializersFromInputsPass, 
 
 from espdl.dl.module.base import MODULE_TYPES
 from espdl.errors import EspdlError
+from espdl.free_memory import give_back_memory
 from espdl.quantize.custom import give_domain
 from espdl.quantize.passes.clean import RemoveNoOps
 from espdl.quantize.passes.convert_opset import ConvertOpset
@@ -67,6 +68,7 @@ def load_network(source: str | os.PathLike[str] | onnx.ModelProto | ir.Model, in
         RemoveUnusedNodesPass()(model)
         NameNodes()(model)
         _check_result(model)
+        give_back_memory()  # of the file as it was read
     except EspdlError as error:
         raise (error.at(place) if place else error) from None
     except Exception as error:  # a malformed record that no check above foresees, met deep in a library

@@ -48,6 +48,10 @@ def stored_type(bits: int) -> DType:
 _STORED = ((8, DType.INT8), (16, DType.INT16), (32, DType.INT32), (64, DType.INT64))
 
 
+BLOCK = 1 << 17
+"""Numbers that are rounded at once, about: in binary64 they take far more memory than as integers."""
+
+
 def to_integers(array: NDArray, info: QuantInfo, chip: Chip) -> NDArray[np.integer]:
     """``saturate(round(x * 2**-exponent))`` in the width of ``info``, with the chip's rounding, computed in binary64.
 
@@ -56,18 +60,32 @@ def to_integers(array: NDArray, info: QuantInfo, chip: Chip) -> NDArray[np.integ
         info: its exponents are one, or one per entry of ``info.axis`` (of the only axis, for a bias).
         chip: its rounding counts.
     """
-    rounded = round_float(np.ldexp(array.astype(np.float64), -_broadcast_exponents(info, array.ndim)), chip.rounding)
-    highest = 2 ** (info.bits - 1) - 1
-    if info.bits > 53:
+    exponents = _broadcast_exponents(info, array.ndim)
+    if array.ndim < 2 or array.size <= BLOCK:
+        return _integers(array, exponents, info.bits, chip)
+    found = np.empty(array.shape, stored_type(info.bits).numpy)
+    count = max(BLOCK * len(array) // array.size, 1)
+    for start in range(0, len(array), count):
+        rows = slice(start, start + count)
+        few = exponents[rows] if exponents.ndim and len(exponents) > 1 else exponents
+        found[rows] = _integers(array[rows], few, info.bits, chip)
+    return found
+
+
+def _integers(array: NDArray, exponents: NDArray[np.int32], bits: int, chip: Chip) -> NDArray[np.integer]:
+    rounded = round_float(np.ldexp(array.astype(np.float64), -exponents), chip.rounding)
+    highest = 2 ** (bits - 1) - 1
+    if bits > 53:
         # The limits of the widest integers are no binary64 numbers: those beyond are set apart.
         inside = np.abs(rounded) < 2.0**62
         return np.where(inside, np.where(inside, rounded, 0).astype(np.int64), np.where(rounded > 0, highest, -highest - 1))
-    return np.clip(rounded, -highest - 1, highest).astype(stored_type(info.bits).numpy)
+    return np.clip(rounded, -highest - 1, highest).astype(stored_type(bits).numpy)
 
 
 def to_reals(integers: NDArray, info: QuantInfo) -> NDArray[np.float32]:
     """The real values that integers of ``info`` stand for."""
-    return np.ldexp(integers.astype(np.float32), _broadcast_exponents(info, integers.ndim))
+    found = integers.astype(np.float32)
+    return np.ldexp(found, _broadcast_exponents(info, integers.ndim), out=found)
 
 
 def _broadcast_exponents(info: QuantInfo, rank: int) -> NDArray[np.int32]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import onnx_ir as ir
 
+from espdl.free_memory import give_back_memory
 from espdl.quantize.align import align_representations
 from espdl.quantize.assign import assign
 from espdl.quantize.balance import Balanced, balance_channels, tensors_to_measure
@@ -67,6 +68,7 @@ def quantize_graph(
         calibrate(graph, samples, total, listeners)
     else:
         graph, balanced = _balance(before, platform, setting, samples, total, listeners)
+    give_back_memory()
     _unite_exponents(graph, balanced)
     if setting.quant_config_modify:
         modify_exponents(graph, setting.quant_config_modify_setting.custom_config)
@@ -115,6 +117,7 @@ def _balance(
         run_network(before.model, samples, total, [survey, *gates, *listeners])
         balanced = balance_channels(before.model, platform.chip, 8, survey.moments(), untouched)
         graph = _balanced_graph(before, balanced, platform, setting)
+        give_back_memory()
         calibrate_from(graph, survey, balanced.scales)
         set_gates(graph, gates)
         return graph, balanced

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +33,6 @@ class Survey:
 
     def __init__(self, names: Iterable[str]) -> None:
         self._tensors = {name: _Tensor() for name in names}
-        self._samples = 0
         self.is_finite = True
 
     @property
@@ -41,10 +41,10 @@ class Survey:
         return list(self._tensors)
 
     def observe(self, tensors: Mapping[str, NDArray]) -> None:
-        """Takes in one run of the float network."""
+        """Takes in tensors of one run of the float network, all at once or some at a time."""
         for name, tensor in self._tensors.items():
-            self.is_finite &= tensor.add(by_channel(tensors[name]), self._samples)
-        self._samples += 1
+            if name in tensors:
+                self.is_finite &= tensor.add(by_channel(tensors[name]))
 
     def values(self, name: str) -> NDArray[np.float32]:
         """The elements of a tensor that were kept, [size of axis 1, kept]."""
@@ -52,7 +52,7 @@ class Survey:
 
     def moments(self) -> dict[str, Moments]:
         """Moments of all tensors, the means over the elements kept; empty where nothing, or something infinite, was seen."""
-        if not self._samples or not self.is_finite:
+        if not self.is_finite:
             return {}
         return {name: tensor.moments() for name, tensor in self._tensors.items() if tensor.seen}
 
@@ -63,12 +63,15 @@ class _Tensor:
 
     low: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     high: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
-    kept: list[NDArray] = field(default_factory=list)
+    kept: _Kept | None = None
     stride: int = 1
     seen: int = 0
+    samples: int = 0
 
-    def add(self, rows: NDArray, number: int) -> bool:
-        """Takes the elements of sample ``number``. Returns whether all of them are finite."""
+    def add(self, rows: NDArray) -> bool:
+        """Takes the elements of one more sample. Returns whether all of them are finite."""
+        number = self.samples
+        self.samples += 1
         if not rows.size:
             return True
         low, high = rows.min(axis=1).astype(np.float64), rows.max(axis=1).astype(np.float64)
@@ -81,19 +84,59 @@ class _Tensor:
         step = -(-rows.shape[1] // (POSITIONS * more))
         # At an odd distance, and from another start each time, so that rows and columns of a picture are met at changing places.
         step += step > 1 and step % 2 == 0
-        self.kept.append(np.ascontiguousarray(rows[:, number * 61 % step :: step], dtype=np.float32))
-        while len(self.kept) > 1 and sum(part.shape[1] for part in self.kept) > KEPT * more:
-            self.kept = self.kept[::2]
+        if self.kept is None:
+            self.kept = _Kept(len(rows), KEPT * more, -(-rows.shape[1] // step))
+        if self.kept.add(rows[:, number * 61 % step :: step]):
             self.stride *= 2
         return is_finite
 
     def values(self) -> NDArray[np.float32]:
-        return np.concatenate(self.kept, axis=1) if self.kept else np.zeros((0, 0), np.float32)
+        return np.zeros((0, 0), np.float32) if self.kept is None else self.kept.values()
 
     def moments(self) -> Moments:
         values = self.values()
         square = np.einsum("ij,ij->i", values, values, dtype=np.float64) / values.shape[1]
         return Moments(self.low, self.high, values.mean(axis=1, dtype=np.float64), square, self.seen)
+
+
+class _Kept:
+    """Elements of several samples, in memory taken once: small pieces between large ones would keep freed memory from being used.
+
+    Args:
+        channels: number of rows.
+        columns: that are kept at most.
+        more: columns that a sample adds at most.
+    """
+
+    def __init__(self, channels: int, columns: int, more: int) -> None:
+        self._channels = channels
+        self._columns = columns
+        self._buffer = np.empty(channels * (max(columns, more) + more), np.float32)
+        self._widths: list[int] = []
+
+    def add(self, rows: NDArray) -> bool:
+        """Takes the elements of a sample. Returns whether every other sample had to be dropped."""
+        self._place(sum(self._widths), rows.shape[1])[:] = rows
+        self._widths.append(rows.shape[1])
+        halved = False
+        while len(self._widths) > 1 and sum(self._widths) > self._columns:
+            parts = self._parts()[::2]
+            self._widths = self._widths[::2]
+            for place, part in zip(self._parts(), parts, strict=True):
+                place[:] = part  # further to the front, over what was dropped or moved before
+            halved = True
+        return halved
+
+    def values(self) -> NDArray[np.float32]:
+        """[channels, elements]."""
+        return np.concatenate(self._parts(), axis=1)
+
+    def _parts(self) -> list[NDArray[np.float32]]:
+        starts = [0, *accumulate(self._widths)]
+        return [self._place(start, width) for start, width in zip(starts, self._widths, strict=False)]
+
+    def _place(self, start: int, width: int) -> NDArray[np.float32]:
+        return self._buffer[start * self._channels : (start + width) * self._channels].reshape(self._channels, width)
 
 
 def by_channel(array: NDArray) -> NDArray:

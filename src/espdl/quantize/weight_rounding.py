@@ -47,9 +47,10 @@ class WeightRounding:
         return list(dict.fromkeys(layer.source for layer in self._layers))
 
     def observe(self, tensors: Mapping[str, NDArray]) -> None:
-        """Takes in one run of the float network."""
+        """Takes in tensors of one run of the float network, all at once or some at a time."""
         for layer in self._layers:
-            layer.add(tensors[layer.source])
+            if (array := tensors.get(layer.source)) is not None:
+                layer.add(array)
 
     def apply(self, graph: QuantGraph, scales: Scales) -> int:
         """Puts the chosen weights into ``graph.adjusted``. Returns how many layers it changed.
@@ -78,8 +79,8 @@ class _Inputs:
         self._places: tuple[NDArray[np.intp], NDArray[np.bool_]] | None = None
         self._depthwise = node.op_type == "Conv" and attribute(node, "group", 1) != 1
         self._inputs = _inputs_of(graph, node)
-        self._sum: NDArray[np.float64] | float = 0.0
-        self._products: NDArray[np.float64] | float = 0.0
+        self._sum: NDArray[np.float64] = np.zeros(())
+        self._products: NDArray[np.floating] = np.zeros(())
         self._count = 0
 
     @property
@@ -96,8 +97,12 @@ class _Inputs:
             seen = gathered(array, *self._places)
             if not self._depthwise:
                 seen = seen.reshape(1, -1, seen.shape[-1])
-        self._sum = self._sum + seen.sum(axis=-1, dtype=np.float64)
-        self._products = self._products + seen @ seen.swapaxes(1, 2)
+        total, products = seen.sum(axis=-1, dtype=np.float64), seen @ seen.swapaxes(1, 2)
+        if self._count:
+            self._sum += total
+            self._products += products
+        else:
+            self._sum, self._products = total, products
         self._count += seen.shape[-1]
 
     def rounded(self, graph: QuantGraph, node: ir.Node, scale: Scale | None) -> NDArray[np.float32]:
@@ -107,8 +112,8 @@ class _Inputs:
         assert source is not None and info is not None and weight is not None
         transposed = node.op_type == "Gemm" and not attribute(node, "transB", 0)
         by_output = weight.T if transposed else weight
-        mean = np.asarray(self._sum) / self._count
-        covariance = np.asarray(self._products) / self._count - mean[..., :, None] * mean[..., None, :]
+        mean = self._sum / self._count
+        covariance = self._products / self._count - mean[..., :, None] * mean[..., None, :]
         if scale is not None:
             # Without its mean, a sum does not depend on offsets.
             taps = np.repeat(scale.factors, self._inputs * len(covariance) // len(scale.factors)).reshape(len(covariance), -1)

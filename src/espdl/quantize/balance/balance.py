@@ -125,7 +125,7 @@ class _Work:
         self.largest_bias = float(2 ** (chip.export_bias_bits(bits) - 1) - 1)
         self.moments = moments
         self.noise = noise
-        self.behind = {id(layer): self._spread(self.noise.get(layer.result, 1.0), len(layer.weight)) for layer in self.layers}
+        self.behind = {id(layer): self._spread(self.noise.get(layer.result, 1.0), layer.outputs) for layer in self.layers}
         self.largest: dict[int, Vector] = {}
         self.reached: dict[int, NDArray[np.bool_]] = {}
         self.too_wide: set[int] = set()
@@ -224,7 +224,7 @@ class _Work:
         square = self.moments[layer.source].square
         if layer.depthwise:
             return square * (layer.taps * ROUNDED_TOGETHER / 12)
-        inputs = per_channel(square, layer.weight.shape[1], False)
+        inputs = per_channel(square, layer.shape[1], False)
         return np.full(channels, inputs.sum() * layer.taps * ROUNDED_TOGETHER / 12)
 
     def _reader_noise(self, layer: Layer, channels: int) -> Vector:
@@ -238,7 +238,7 @@ class _Work:
         return square * float(np.sum(behind * np.maximum(layer.largest_by_output(), NEGLIGIBLE) ** 2))
 
     def _writer_largest(self, layer: Layer) -> Vector:
-        return np.zeros(len(layer.weight)) if self.per_channel else np.maximum(layer.largest_by_output(), NEGLIGIBLE)
+        return np.zeros(layer.outputs) if self.per_channel else np.maximum(layer.largest_by_output(), NEGLIGIBLE)
 
     def _writer_bias(self, layer: Layer, channels: int) -> Vector:
         if layer.bias is None:

@@ -132,7 +132,7 @@ def _is_free(group: Group) -> bool:
         behind = [sole_consumer(layer.node.outputs[0], "Clip") for layer in group.writers]
         if bounds or any(node is None or id(node) not in activations for node in behind):
             return False
-    return all(layer.weight.shape[0] == group.channels for layer in group.writers)
+    return all(layer.outputs == group.channels for layer in group.writers)
 
 
 class _Sets:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,10 @@ from espdl.quantize.passes.tools import attribute, constant, input_of, shape_of
 Vector = NDArray[np.float64]
 
 
+BLOCK = 1 << 17
+"""Weights that are looked at at once, about, where that many of them take a copy."""
+
+
 class Layer:
     """A Conv or Gemm with constant parameters of its own, seen by channels.
 
@@ -21,21 +27,25 @@ class Layer:
         channels: of its input; a Gemm behind a Flatten has several taps per channel.
 
     Attributes:
-        weight: float64 [outputs, inputs, taps], [channels, 1, taps] where ``depthwise``.
+        depthwise: whether each output has the one input of its channel.
+        shape: of the weight, [outputs, inputs, taps]; [channels, 1, taps] where ``depthwise``.
         bias: float64 [outputs]; None without one.
+
+    The weight stays as it is, and what it is multiplied by is kept beside it: two factors per channel are far less than its copy.
     """
 
     def __init__(self, node: ir.Node, channels: int) -> None:
         self.node = node
-        array = _wide(node, 1)
-        assert array is not None
+        shape = shape_of(node.inputs[1]) or ()
         self._transposed = node.op_type == "Gemm" and not attribute(node, "transB", 0)
-        array = array.T if self._transposed else array
-        self._shape = array.shape
+        outputs = shape[1] if self._transposed else shape[0]
         self.depthwise = node.op_type == "Conv" and attribute(node, "group", 1) != 1
-        self.weight = array.reshape(array.shape[0], 1 if self.depthwise else channels, -1)
-        bias = _wide(node, 2)
-        self.bias = None if bias is None else bias.reshape(-1)
+        inputs = 1 if self.depthwise else channels
+        self.shape = (outputs, inputs, math.prod(shape) // (outputs * inputs))
+        bias = constant(input_of(node, 2))
+        self.bias = None if bias is None else bias.astype(np.float64).reshape(-1)
+        self._output_factors = np.ones(outputs)
+        self._input_factors = np.ones(outputs if self.depthwise else channels)
 
     @property
     def source(self) -> str:
@@ -49,37 +59,67 @@ class Layer:
 
     @property
     def taps(self) -> int:
-        return int(self.weight.shape[2])
+        return self.shape[2]
+
+    @property
+    def outputs(self) -> int:
+        return self.shape[0]
+
+    def blocks(self) -> Iterator[Vector]:
+        """The weight with its factors, some outputs at a time: float64 [some outputs, inputs, taps]."""
+        array, count = self._array, max(BLOCK // (self.shape[1] * self.taps), 1)
+        for start in range(0, self.outputs, count):
+            rows = slice(start, start + count)
+            block = array[rows] * self._output_factors[rows, None, None]
+            block *= self._input_factors[rows, None, None] if self.depthwise else self._input_factors[:, None]
+            yield block
 
     def largest_by_output(self) -> Vector:
         """The largest magnitude of a weight, per output channel."""
-        return np.abs(self.weight).max(axis=(1, 2))
+        if self.depthwise:
+            return self._magnitudes[:, 0] * self._input_factors * self._output_factors
+        return np.asarray((self._magnitudes * self._input_factors).max(axis=1) * self._output_factors)
 
     def largest_by_input(self, row_factors: Vector | None = None) -> Vector:
         """The same per input channel, each output channel multiplied by its factor first."""
+        factors = self._output_factors if row_factors is None else self._output_factors * row_factors
         if self.depthwise:
-            return self.largest_by_output() * (1.0 if row_factors is None else row_factors)
-        magnitudes = np.abs(self.weight).max(axis=2)
-        return (magnitudes if row_factors is None else magnitudes * row_factors[:, None]).max(axis=0)
+            return self._magnitudes[:, 0] * self._input_factors * factors
+        return np.asarray((self._magnitudes * factors[:, None]).max(axis=0) * self._input_factors)
 
     def gains(self, by_output: Vector | float) -> Vector:
         """Squared weights summed per input channel, each output counted ``by_output``: what a unit of noise in a channel does."""
-        squares = np.einsum("oik,oik->oi", self.weight, self.weight)
-        counted = squares * np.broadcast_to(by_output, (len(squares),))[:, None]
-        return counted[:, 0] if self.depthwise else counted.sum(axis=0)
+        array = self._array
+        squares = np.einsum("oik,oik->oi", array, array, dtype=np.float64, casting="same_kind")
+        squares *= (self._output_factors**2 * by_output)[:, None]
+        return (squares[:, 0] if self.depthwise else squares.sum(axis=0)) * self._input_factors**2
+
+    @property
+    def _array(self) -> NDArray[np.floating]:
+        """The weight of the network."""
+        array = constant(self.node.inputs[1])
+        assert array is not None
+        return (array.T if self._transposed else array).reshape(self.shape)
+
+    @property
+    def _magnitudes(self) -> NDArray[np.floating]:
+        """The largest magnitude of the network's weights for each output and input."""
+        array = self._array
+        return np.abs(array[:, :, 0]) if self.taps == 1 else np.maximum(array.max(axis=2), -array.min(axis=2))
 
     def scale_outputs(self, factors: Vector) -> None:
-        self.weight *= factors[:, None, None]
+        self._output_factors = self._output_factors * factors
         if self.bias is not None:
             self.bias *= factors
 
     def scale_inputs(self, factors: Vector) -> None:
-        self.weight *= factors[:, None, None] if self.depthwise else factors[None, :, None]
+        self._input_factors = self._input_factors * factors
 
     def write_back(self) -> None:
         """Puts weight and bias into the network."""
-        weight = self.weight.reshape(self._shape)
-        _replace(self.node, 1, weight.T if self._transposed else weight)
+        narrow = np.concatenate([block.astype(np.float32) for block in self.blocks()]).reshape(self.outputs, -1)
+        self._output_factors, self._input_factors = np.ones_like(self._output_factors), np.ones_like(self._input_factors)
+        _replace(self.node, 1, narrow.T if self._transposed else narrow)
         if self.bias is not None:
             _replace(self.node, 2, self.bias)
 
@@ -101,12 +141,6 @@ def is_layer(node: ir.Node) -> bool:
         plain = not attribute(node, "transA", 0) and attribute(node, "alpha", 1.0) == attribute(node, "beta", 1.0) == 1.0
         return plain and (bias is None or int(np.prod(bias)) == outputs)
     return attribute(node, "group", 1) == 1 or (attribute(node, "group", 1) == shape[0] and shape[1] == 1)
-
-
-def _wide(node: ir.Node, index: int) -> Vector | None:
-    """A copy of a constant, C-contiguous as every constant is."""
-    array = constant(input_of(node, index))
-    return None if array is None else array.astype(np.float64)
 
 
 def _replace(node: ir.Node, index: int, array: NDArray[Any]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 import onnx_ir as ir
@@ -114,7 +114,7 @@ def apply_shift(edit: Editor, group: Group, kind: Shift, offsets: dict[str, Vect
         layer.bias -= offsets[layer.result]
     for layer in group.readers:
         assert layer.bias is not None
-        layer.bias += absorbed(layer, offsets[layer.source]).sum(axis=1)
+        layer.bias += np.concatenate([block.sum(axis=1) for block in absorbed(layer, offsets[layer.source])])
     if kind is Shift.FLOOR:
         for node in [node for node in group.relays if node.op_type in ("Relu", "Clip")]:
             bounds = [
@@ -125,10 +125,13 @@ def apply_shift(edit: Editor, group: Group, kind: Shift, offsets: dict[str, Vect
             edit.replace(node, "Clip", [node.inputs[0], *bounds])
 
 
-def absorbed(layer: Layer, offset: Vector) -> Vector:
-    """What each weight adds to its output when its input is larger by ``offset``: [outputs, inputs * taps]."""
-    by_input = offset[:, None, None] if layer.depthwise else offset[None, :, None]
-    return (layer.weight * by_input).reshape(len(layer.weight), -1)
+def absorbed(layer: Layer, offset: Vector) -> Iterator[Vector]:
+    """What each weight adds to its output when its input is larger by ``offset``, some outputs at a time: [some, inputs * taps]."""
+    start = 0
+    for block in layer.blocks():
+        block *= offset[start : start + len(block), None, None] if layer.depthwise else offset[:, None]
+        start += len(block)
+        yield block.reshape(len(block), -1)
 
 
 def fits_accumulators(chip: Chip, bits: int, group: Group, offsets: dict[str, Vector], steps: dict[str, float]) -> bool:
@@ -147,8 +150,9 @@ def fits_accumulators(chip: Chip, bits: int, group: Group, offsets: dict[str, Ve
         if (np.abs(offsets[layer.result]) / step).max() > room:
             return False
     for layer in group.readers:
-        rest = np.cumsum(absorbed(layer, offsets[layer.source])[:, ::-1], axis=1)
-        if (np.abs(rest).max(axis=1) / (steps[layer.source] * _weight_steps(chip, bits, layer))).max() > room:
+        blocks = absorbed(layer, offsets[layer.source])
+        rest = np.concatenate([np.abs(np.cumsum(block[:, ::-1], axis=1)).max(axis=1) for block in blocks])
+        if (rest / (steps[layer.source] * _weight_steps(chip, bits, layer))).max() > room:
             return False
     return True
 

@@ -7,7 +7,6 @@ import logging
 import onnx
 import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass
-from onnxscript import version_converter
 
 from espdl.errors import EspdlError
 from espdl.quantize.passes.tools import OPSET
@@ -42,6 +41,8 @@ class ConvertOpset(ir.passes.InPlacePass):
                 why=f"opsets {OLDEST} to {OPSET} are understood",
                 hint=f"export it again with opset_version between 13 and {OPSET}",
             )
+        from onnxscript import version_converter  # large, and networks of this opset do not need it
+
         if version < _SCRIPT_CONVERTER_OLDEST:
             _convert_old(model)
         logging.getLogger("onnxscript.version_converter").setLevel(logging.ERROR)  # it warns of what needs no change

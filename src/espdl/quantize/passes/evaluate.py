@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import onnx.reference.ops
 import onnx_ir as ir
 from numpy.typing import NDArray
 from onnx_ir.passes.common import RemoveUnusedNodesPass
@@ -102,13 +101,15 @@ def _fold_shape(node: ir.Node) -> list[NDArray[Any]] | None:
 
 
 def _run(node: ir.Node, inputs: list[NDArray[Any] | None], model: ir.Model) -> list[NDArray[Any]] | None:
+    from onnx.reference import ops  # large, and most networks do not need it
+
     version = node.version or model.opset_imports[""]
     attributes = {
         name: ir.serde.serialize_tensor(attr.value) if attr.type is ir.AttributeType.TENSOR else attr.value
         for name, attr in node.attributes.items()
     }
     try:
-        operator = onnx.reference.ops.load_op("", node.op_type, version)
+        operator = ops.load_op("", node.op_type, version)
         result = operator.eval(*inputs, n_outputs=len(node.outputs), **attributes)
     except Exception as error:  # the reference implementation raises whatever NumPy raises
         raise EspdlError("constant inputs cannot be evaluated", where=describe(node), why=str(error)) from None
