@@ -103,3 +103,13 @@ def test_tcn_from_pytorch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
     assert "streamed frames equal the whole recording's: True" in output
     assert float(output.split()[-1]) < 0.2
     assert Model(tmp_path / "tcn.espdl").test()
+
+
+@pytest.mark.torch
+def test_qat_of_a_classifier(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("torch", reason=NO_TORCH)
+    pytest.importorskip("sklearn")
+    run("qat_classifier.py", tmp_path, ["--epochs", "1"], monkeypatch)
+    assert float(capsys.readouterr().out.split("test accuracy of epoch ")[1].split()[1].rstrip(",")) > 0.98
+    assert Model(tmp_path / "digits_qat.espdl").test()
+    assert (tmp_path / "checkpoints" / "best.pt").exists()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from espdl.errors import EspdlError
 from espdl.quantize.graph import QuantGraph
 from espdl.quantize.setting import QuantizationSetting
@@ -10,7 +13,30 @@ from espdl.quantize.tables import LoweringOptions
 from espdl.quantize.torch_import import require_torch
 from espdl.quantize.train.samples import SampleStore
 
-__all__ = ["SampleStore", "require_training", "train_graph", "trains"]
+if TYPE_CHECKING:
+    from espdl.quantize.train.qat import QuantModule, prepare
+    from espdl.quantize.train.trainer import QuantTrainer, TrainingRecord
+
+__all__ = [
+    "QuantModule",
+    "QuantTrainer",
+    "SampleStore",
+    "TrainingRecord",
+    "prepare",
+    "require_training",
+    "train_graph",
+    "trains",
+]
+
+_IN = {"QuantModule": "qat", "prepare": "qat", "QuantTrainer": "trainer", "TrainingRecord": "trainer"}
+
+
+def __getattr__(name: str) -> Any:
+    """What needs PyTorch is imported when it is asked for."""
+    if name not in _IN:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    require_torch()
+    return getattr(import_module(f"{__name__}.{_IN[name]}"), name)
 
 
 def trains(setting: QuantizationSetting) -> bool:

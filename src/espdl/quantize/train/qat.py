@@ -1,0 +1,182 @@
+"""A quantized network as a PyTorch module: for training on labels, with a loop of one's own (quantizer spec 16, guide 3.7)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from espdl.chips import DEFAULT_TARGET
+from espdl.errors import EspdlError
+from espdl.quantize.api import QuantizedModel, quantize
+from espdl.quantize.assign import module_of
+from espdl.quantize.export import build_record, file_bytes, output_places
+from espdl.quantize.setting import QuantizationSetting
+from espdl.quantize.test_values import with_test_values
+from espdl.quantize.torch_import import export_network
+from espdl.quantize.train.executor import QuantExecutor
+
+
+class QuantModule(torch.nn.Module):
+    """The network of a quantized model, rounded in ``forward`` as the chip rounds it.
+
+    Its parameters are the weights, biases and other constants that become integers, by the names of the network with ``_`` for what a
+    parameter's name cannot have. Exponents stay as calibration chose them. Batch normalisation is part of the weights, there is no
+    dropout: ``train()`` and ``eval()`` change nothing.
+
+    Args:
+        model: what quantizing returned; :meth:`export` changes its graph.
+        device: where the parameters are, and inputs are put.
+    """
+
+    def __init__(self, model: QuantizedModel, device: str | torch.device = "cpu") -> None:
+        super().__init__()
+        self._quantized = model
+        self._executor = QuantExecutor(model.graph, device, lowering=model.export.lowering)
+        self._batches: bool | None = None
+        for name in _learning(self._executor):
+            parameter = torch.nn.Parameter(self._executor.parameters[name])
+            self._executor.parameters[name] = parameter
+            self.register_parameter(self._free_name(name), parameter)
+
+    def _free_name(self, name: str) -> str:
+        plain = "".join(c if c.isalnum() else "_" for c in name)
+        while hasattr(self, plain):
+            plain += "_"
+        return plain
+
+    def _apply(self, *args: Any, **kwargs: Any) -> Any:
+        raise EspdlError("a prepared network stays where it is, in float32", hint="prepare(..., device='cuda')")
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        return self._executor.device
+
+    def forward(self, *inputs: Any) -> Any:
+        """The outputs as the chip gives them, with gradients.
+
+        Args:
+            inputs: float tensors [N, ...] in the network's order, any N: where the network computes one sample only, they are run one
+                after the other. One mapping of names to tensors does, too.
+
+        Returns:
+            A tensor, or a tuple of them where the network has several outputs.
+
+        Raises:
+            EspdlError: for inputs that do not fit.
+        """
+        return self._run(inputs, True)
+
+    def float_forward(self, *inputs: Any) -> Any:
+        """As :meth:`forward`, of the float network before training: a teacher that needs no labels. Without gradients."""
+        with torch.no_grad():
+            return self._run(inputs, False)
+
+    def _run(self, inputs: tuple[Any, ...], quantized: bool) -> Any:
+        executor = self._executor
+        given = executor.tensors(inputs[0] if len(inputs) == 1 else list(inputs))
+        counts = {tensor.shape[0] if tensor.ndim else 1 for tensor in given.values()}
+        count = counts.pop()
+        if counts:
+            raise EspdlError(f"inputs of {count} and {counts.pop()} samples were given")
+        if count == 0:
+            raise EspdlError("the batch holds no samples")
+        if count > 1 and not self._runs_batches(given):
+            singles = [executor({n: t[i : i + 1] for n, t in given.items()}, quantized=quantized) for i in range(count)]
+            found = [torch.cat(parts) for parts in zip(*singles, strict=True)]
+        else:
+            found = executor(given, quantized=quantized)
+        return found[0] if len(found) == 1 else tuple(found)
+
+    @torch.no_grad()
+    def _runs_batches(self, given: Mapping[str, torch.Tensor]) -> bool:
+        """Whether two samples at once give what each gives; found out once, as networks may rearrange the batch away."""
+        if self._batches is None:
+            one, other, both = ({n: t[a:b] for n, t in given.items()} for a, b in ((0, 1), (1, 2), (0, 2)))
+            try:
+                pairs = zip(self._executor(both), self._executor(one), self._executor(other), strict=True)
+                self._batches = all(
+                    got.shape == (wanted := torch.cat(parts)).shape
+                    and float((got - wanted).float().abs().mean()) <= _near(wanted)
+                    for got, *parts in pairs
+                )
+            except EspdlError:
+                self._batches = False
+        return self._batches
+
+    def quantized_model(self) -> QuantizedModel:
+        """The model with the parameters as they are now: for its report, its integer run, and to save it."""
+        self._executor.write_back()
+        model = self._quantized
+        record, lowered = build_record(model.graph, model.export)
+        return QuantizedModel(model.graph, record, file_bytes(record), lowered, model.samples, model.export)
+
+    def export(self, path: str | os.PathLike[str], *, config: bool = True, test_values: bool = False) -> list[Path]:
+        """Writes the ``.espdl`` file, and ``.info`` and ``.json`` beside it. Returns their paths.
+
+        Args:
+            path: of the ``.espdl`` file.
+            config: whether to write the ``.json`` file.
+            test_values: embeds the first calibration sample and the integer run's answer.
+        """
+        output_places(path, config, [])
+        model = self.quantized_model()
+        if test_values:
+            if not model.samples:
+                raise EspdlError("test values need an input", hint="calibration data")
+            model.record = with_test_values(model.record, model.data, model.lowered, model.graph.chip, model.samples[0], None)
+            model.data = file_bytes(model.record)
+        return model.save(path, config)
+
+
+def prepare(
+    network: Any,
+    calibration: Iterable[Any] | str | os.PathLike[str] | None = None,
+    input_shape: Sequence[Any] | None = None,
+    *,
+    target: str = DEFAULT_TARGET,
+    bits: int | str = 8,
+    setting: QuantizationSetting | None = None,
+    calib_steps: int | None = None,
+    device: str = "cpu",
+) -> QuantModule:
+    """Quantizes a network for training it further.
+
+    Args:
+        network: a ``torch.nn.Module``, an ONNX network or its path, or what quantizing returned; that one is taken as it is.
+        calibration: data as for :func:`espdl.quantize.api.quantize`; not for a quantized model.
+        input_shape: of a PyTorch module's input, or a list of shapes.
+        target, bits, setting, calib_steps: as for quantizing.
+        device: where it is trained.
+
+    Raises:
+        EspdlError: for a device that is not there, and everything that quantizing refuses.
+    """
+    if isinstance(network, QuantizedModel):
+        return QuantModule(network, device)
+    if isinstance(network, torch.nn.Module):
+        if input_shape is None:
+            raise EspdlError("a PyTorch module needs the shape of its input", hint="input_shape=[1, 3, 224, 224]")
+        shapes = [input_shape] if input_shape and isinstance(input_shape[0], int) else list(input_shape)
+        network = export_network(network, shapes, None)
+    model = quantize(network, calibration, target=target, bits=bits, setting=setting, calib_steps=calib_steps)
+    return QuantModule(model, device)
+
+
+def _learning(executor: QuantExecutor) -> list[str]:
+    """Constants that are numbers of a layer: bounds of a Clip and what Pad fills in, which have the integers of its input, are not."""
+    found: dict[str, bool] = {}
+    for step in executor.steps:
+        bound = module_of(step.node).quantization.inputs_like_first
+        for index, read in enumerate(step.reads):
+            if read is not None and read.is_constant and read.place is not None:
+                found[read.name] = found.get(read.name, True) and index not in bound
+    return [name for name, learns in found.items() if learns and executor.parameters[name].is_floating_point()]
+
+
+def _near(tensor: torch.Tensor) -> float:
+    return 1e-2 * float(tensor.float().abs().max()) + 1e-12 if tensor.numel() else 0.0
