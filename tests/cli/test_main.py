@@ -31,7 +31,7 @@ def test_every_verb_has_help_with_an_example(espdl: Command, verb: str) -> None:
 
 
 def test_no_verb_prints_help(espdl: Command) -> None:
-    assert "Verbs" in espdl().out
+    assert "From a network to a file" in espdl().out
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 from cyclopts import App, CycloptsError, Group, Parameter
 
@@ -20,43 +21,60 @@ from espdl.version import __version__
 
 SUCCESS, FAILURE, USAGE, INTERRUPTED = 0, 1, 2, 130
 
-VERBS = {
-    "check": "Say node by node whether a network can run on a chip.",
-    "quantize": "Quantize an ONNX network to an .espdl file.",
-    "analyse": "Find out where a file loses accuracy, and what to turn.",
-    "run": "Run an .espdl file on arrays, bit for bit as the chip would.",
-    "classify": "Say what pictures show, with the scores of the chip.",
-    "stream-check": "Prove that a file for chunks gives the frames of the whole run.",
-    "detect": "Find things in pictures: boxes, and key points of faces.",
-    "pose": "Find people and their key points in pictures.",
-    "segment": "Find things and their outlines in pictures.",
-    "evaluate": "Measure the accuracy of a file on labelled data, beside the float network's.",
-    "test": "Run the test values embedded in .espdl files.",
-    "conformance": "Run all .espdl files with test values under a directory, as a matrix.",
-    "ops": "Show which operators run, with their types and limits.",
-    "profile": "Show memory and latency of an .espdl file on a chip.",
-    "budget": "Hold an .espdl file against limits on memory, latency and accuracy.",
-    "inspect": "Show what is in an .espdl file and how to feed it.",
-    "report": "Write one HTML page with everything about an .espdl file.",
-    "lint": "Look for what goes wrong or slow on the chip.",
-    "explain": "Say why two runs differ: the first node, the element, the rule.",
-    "diff": "Show what differs between two .espdl files.",
-    "interop": "Check that ESP-DL can load .espdl files.",
-    "pack": "Pack several .espdl files into one.",
-    "list": "Show which models a package holds.",
-    "unpack": "Write the models of a package as files of their own.",
-    "encrypt": "Encrypt the models of a file with AES-128.",
-    "decrypt": "Decrypt the models of a file.",
-    "flash-image": "Write models as the image of a flash partition.",
-    "project": "Write an ESP-IDF project that runs a model.",
-    "skill": "Install the skill with which a coding agent adds operators.",
-    "ocr": "Read the text in pictures.",
-    "recognize": "Enrol faces or persons in the chip's database, and ask it.",
-    "features": "Compute speech features of a WAV file as the chip does.",
-    "demo": "Quantize and run a trained network on real handwritten digits.",
-    "doctor": "Show versions, kernels, and what is missing.",
-    "completion": "Print the script with which a shell completes verbs and options.",
+SECTIONS = {
+    "From a network to a file": {
+        "check": "Say node by node whether a network can run on a chip.",
+        "quantize": "Quantize an ONNX network to an .espdl file.",
+        "analyse": "Find out where a file loses accuracy, and what to turn.",
+        "ops": "Show which operators run, with their types and limits.",
+    },
+    "Run a file as the chip does": {
+        "run": "Run an .espdl file on arrays, bit for bit as the chip would.",
+        "test": "Run the test values embedded in .espdl files.",
+        "stream-check": "Prove that a file for chunks gives the frames of the whole run.",
+        "evaluate": "Measure the accuracy of a file on labelled data, beside the float network's.",
+        "conformance": "Run all .espdl files with test values under a directory, as a matrix.",
+    },
+    "Pictures and sound": {
+        "classify": "Say what pictures show, with the scores of the chip.",
+        "detect": "Find things in pictures: boxes, and key points of faces.",
+        "pose": "Find people and their key points in pictures.",
+        "segment": "Find things and their outlines in pictures.",
+        "recognize": "Enrol faces or persons in the chip's database, and ask it.",
+        "ocr": "Read the text in pictures.",
+        "features": "Compute speech features of a WAV file as the chip does.",
+    },
+    "Look before flashing": {
+        "profile": "Show memory and latency of an .espdl file on a chip.",
+        "budget": "Hold an .espdl file against limits on memory, latency and accuracy.",
+        "lint": "Look for what goes wrong or slow on the chip.",
+        "report": "Write one HTML page with everything about an .espdl file.",
+        "inspect": "Show what is in an .espdl file and how to feed it.",
+        "interop": "Check that ESP-DL can load .espdl files.",
+    },
+    "Why two differ": {
+        "explain": "Say why two runs differ: the first node, the element, the rule.",
+        "diff": "Show what differs between two .espdl files.",
+    },
+    "Onto the chip": {
+        "project": "Write an ESP-IDF project that runs a model.",
+        "flash-image": "Write models as the image of a flash partition.",
+        "pack": "Pack several .espdl files into one.",
+        "list": "Show which models a package holds.",
+        "unpack": "Write the models of a package as files of their own.",
+        "encrypt": "Encrypt the models of a file with AES-128.",
+        "decrypt": "Decrypt the models of a file.",
+    },
+    "espdl itself": {
+        "demo": "Quantize and run a trained network on real handwritten digits.",
+        "doctor": "Show versions, kernels, and what is missing.",
+        "skill": "Install the skill with which a coding agent adds operators.",
+        "completion": "Print the script with which a shell completes verbs and options.",
+    },
 }
+"""What ``espdl --help`` shows: by section, every verb with one line."""
+
+VERBS = {name: text for verbs in SECTIONS.values() for name, text in verbs.items()}
 
 
 def make_app(verb: str = "", *, every_verb: bool = False) -> App:
@@ -68,16 +86,19 @@ def make_app(verb: str = "", *, every_verb: bool = False) -> App:
         version=__version__,
         help_format="plaintext",
         default_parameter=Parameter(negative=""),
-        group_commands=Group("Verbs", sort_key=0),
+        group_commands=Group("Options", sort_key=len(SECTIONS)),
         result_action="return_value",
         print_error=False,
         exit_on_error=False,
     )
+    sections = [(Group(title, sort_key=place), verbs) for place, (title, verbs) in enumerate(SECTIONS.items())]
+    groups = {name: group for group, verbs in sections for name in verbs}
     for position, (name, text) in enumerate(VERBS.items()):
+        placed: dict[str, Any] = {"name": name, "group": groups[name], "sort_key": position}
         if every_verb or name == verb:
-            app.command(importlib.import_module(f"espdl.cli.{name.replace('-', '_')}").command, name=name, sort_key=position)
+            app.command(importlib.import_module(f"espdl.cli.{name.replace('-', '_')}").command, **placed)
         else:
-            app.command(lambda: None, name=name, help=text, sort_key=position)
+            app.command(lambda: None, help=text, **placed)
     return app
 
 
