@@ -1,8 +1,9 @@
 """Runs the code of a documentation page, block by block, as a reader would who types it in.
 
 Blocks of ``python`` share one namespace. Lines of ``sh`` are calls of ``espdl``, with environment variables in front of them perhaps; one
-that ends in ``|| true`` must exit with 1. A block of ``text`` behind either is what they print; widths of columns do not count, and a line
-``...`` stands for any lines. Other blocks are not run. Pages find the modules of ``examples`` and ``benchmarks``.
+that ends in ``|| true`` must exit with 1. A block of ``text`` behind either is what they print; widths of columns and last places of
+decimals do not count, and a line ``...`` stands for any lines. Other blocks are not run. Pages find the modules of ``examples`` and
+``benchmarks``.
 
     python -m tests.pages README.md docs/budget.md
 
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
 import os
 import re
 import shlex
@@ -32,6 +34,8 @@ ELLIPSIS = "..."
 Check = Callable[["Block", str, str], None]
 """Gets a block of text, what was printed before it, and where the block stands."""
 
+CLOSE = 0.03
+_DECIMAL = re.compile(r"-?\d+\.\d+")
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -114,12 +118,24 @@ def rewrite_page(path: Path) -> list[str]:
 def is_shown(printed: list[str], shown: list[str]) -> bool:
     """Whether ``shown`` are the lines printed, ``...`` standing for any lines."""
     if ELLIPSIS not in shown:
-        return printed == shown
+        return len(printed) == len(shown) and all(map(alike, printed, shown))
     cut = shown.index(ELLIPSIS)
-    if printed[:cut] != shown[:cut]:
+    if len(printed) < cut or not all(map(alike, printed[:cut], shown[:cut])):
         return False
     rest, shown = printed[cut:], shown[cut + 1 :]
     return not shown or any(is_shown(rest[start:], shown) for start in range(len(rest)))
+
+
+def alike(printed: str, shown: str) -> bool:
+    """Whether two lines say the same: numbers with a decimal point may lie :data:`CLOSE` apart, all else is equal.
+
+    Float networks are calibrated with other last places on another CPU, and decibels and milliseconds with them.
+    """
+    if printed == shown:
+        return True
+    numbers = [list(map(float, _DECIMAL.findall(line))) for line in (printed, shown)]
+    words = [_DECIMAL.sub("#", line) for line in (printed, shown)]
+    return words[0] == words[1] and all(math.isclose(a, b, rel_tol=CLOSE, abs_tol=CLOSE) for a, b in zip(*numbers, strict=True))
 
 
 def excerpt(printed: list[str], shown: list[str], where: str) -> list[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from espdl.cli import VERBS
-from tests.pages import blocks, is_shown, rewrite_page, run_page
+from tests.pages import alike, blocks, is_shown, rewrite_page, run_page
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -37,6 +37,12 @@ def test_a_wrong_output_fails(tmp_path: Path) -> None:
     page.write_text("```python\nprint(1 + 1)\n```\n\n```text\n3\n```\n")
     with pytest.raises(AssertionError, match=r"page.md:6: it prints\n2"):
         run_page(page, tmp_path)
+
+
+def test_last_places_of_decimals_do_not_count() -> None:
+    assert alike("SNR 25.0 dB in 3 places", "SNR 25.4 dB in 3 places")
+    assert not alike("SNR 25.0 dB in 3 places", "SNR 26.0 dB in 3 places")
+    assert not alike("SNR 25.0 dB in 3 places", "SNR 25.0 dB in 4 places")
 
 
 def test_a_failing_command_fails(tmp_path: Path) -> None:
