@@ -96,7 +96,7 @@ def test_memory_is_bounded_by_the_size_of_the_file(espdl_file: bytes) -> None:
             tracemalloc.reset_peak()
             before = tracemalloc.get_traced_memory()[0]
             load_and_use(damaged)
-            assert tracemalloc.get_traced_memory()[1] - before < 20 * len(espdl_file)
+            assert tracemalloc.get_traced_memory()[1] - before < 32 * len(espdl_file)  # the text of a file is the largest
     finally:
         tracemalloc.stop()
 
