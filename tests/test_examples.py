@@ -113,3 +113,12 @@ def test_qat_of_a_classifier(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ca
     assert float(capsys.readouterr().out.split("test accuracy of epoch ")[1].split()[1].rstrip(",")) > 0.98
     assert Model(tmp_path / "digits_qat.espdl").test()
     assert (tmp_path / "checkpoints" / "best.pt").exists()
+
+
+@pytest.mark.torch
+def test_tqt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("torch", reason=NO_TORCH)
+    run("tqt.py", tmp_path, ["--size", "64", "--steps", "8", "--tqt-steps", "20"], monkeypatch)
+    plain, trained = (float(line.split()[1]) for line in capsys.readouterr().out.splitlines() if "dB against float" in line)
+    assert trained > plain + 1
+    assert Model(tmp_path / "mobilenet_v2_tqt.espdl").test()
