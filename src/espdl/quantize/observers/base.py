@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
@@ -29,7 +30,7 @@ OBSERVERS: dict[str, type[Observer]] = {}
 """Every calibration algorithm by name. Filled by defining a subclass of :class:`Observer`; one without a name is a part of another."""
 
 
-class Observer:
+class Observer(ABC):
     """Sees the values of one tensor, batch after batch, in constant memory, then chooses its exponent.
 
     Args:
@@ -61,9 +62,9 @@ class Observer:
         self.bits = bits
         self.axis = axis
 
+    @abstractmethod
     def observe(self, values: NDArray) -> None:
         """Takes finite values of one batch."""
-        raise NotImplementedError
 
     def observe_some(self, some: NDArray, ends: NDArray, count: int) -> None:
         """Takes part of a tensor's values in the place of all; only where ``surveyed``.
@@ -72,16 +73,23 @@ class Observer:
             some: [size of axis 1, any number], values at even distances.
             ends: [size of axis 1, 2], the smallest and the largest of all.
             count: of all values of each channel.
+
+        Raises:
+            EspdlError: for an algorithm that needs all values.
         """
-        raise NotImplementedError
+        raise EspdlError(f"calibration algorithm {self.name!r} needs all values of a tensor")
 
     def part(self, view: View) -> Observer:
         """What observes one of the tensors that share the exponent. Algorithms that treat all values alike see them all themselves."""
         return self
 
     def exponents(self) -> tuple[int, ...]:
-        """The exponents chosen for all that was observed: one, or one per channel."""
-        raise NotImplementedError
+        """The exponents chosen for all that was observed: one, or one per channel.
+
+        Raises:
+            EspdlError: for a part of another observer, which alone chooses.
+        """
+        raise EspdlError("what observes one tensor of several chooses no exponent", hint="ask the observer that it is a part of")
 
 
 def create_observer(name: str, bits: int, axis: int | None = None) -> Observer:

@@ -46,7 +46,10 @@ def infer_node(node: ir.Node, model: ir.Model) -> None:
         try:
             output.type = ir.serde.deserialize_type_proto_for_type(found) or output.type
             found_shape = ir.serde.deserialize_type_proto_for_shape(found)
-        except (ValueError, NotImplementedError):
+        except (
+            ValueError,
+            NotImplementedError,
+        ):  # a sequence or a map, which no operator of a chip reads: it is refused by its reader
             continue
         if node.op_type == "Reshape" and not node.domain:
             _check_reshape(node, found_shape)

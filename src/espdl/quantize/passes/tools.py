@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -274,9 +275,9 @@ class NodePass(ir.passes.InPlacePass):
 
     op_types: ClassVar[tuple[str, ...]] = ()
 
+    @abstractmethod
     def rewrite(self, node: ir.Node, edit: Editor) -> bool:
         """Rewrites around ``node`` and says whether anything changed."""
-        raise NotImplementedError
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         edit = Editor(model)

@@ -39,7 +39,7 @@ class StreamingGraphPass:
 
     def apply(self, graph: QuantGraph) -> QuantGraph | None:
         """Changes ``graph``, a copy whose tensors have the shapes of a whole run, or returns another one."""
-        raise NotImplementedError
+        raise EspdlError(f"streaming pass {type(self).__name__} does not say what it changes", hint="override apply")
 
     def __call__(self, graph: QuantGraph) -> QuantGraph | None:
         return self.apply(graph)
