@@ -21,6 +21,7 @@ VECTOR_STAGES = range(3, 11)
 """Numbers of steps that the 128-bit vector units of the first generation take; longer transforms run the C code."""
 
 Result = tuple[NDArray[np.int16], int]
+Pair = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 
 def step_rounding(target: str | Chip, stages: int) -> Rounding | None:
@@ -176,16 +177,26 @@ def _made_room(data: NDArray[np.int16], exponent: int, target: str | Chip) -> tu
     return data.astype(np.int64) >> room, exponent + room
 
 
+def _with_ends(data: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.intp], NDArray[np.intp]]:
+    """A result that holds the sum and the difference of the first pair, and the bins that belong together, from either end."""
+    result = np.empty_like(data)
+    result[0] = data[0, 0] + data[0, 1], data[0, 0] - data[0, 1]
+    there = np.arange(1, len(data) // 2 + 1)
+    return result, there, len(data) - there
+
+
+def _mirrored(data: NDArray[np.int64], there: NDArray[np.intp], back: NDArray[np.intp]) -> tuple[Pair, Pair]:
+    """Sums and differences, real and imaginary, of each bin and the conjugate of the one that belongs to it."""
+    (r, i), (other_r, other_i) = data[there].T, data[back].T
+    return (r + other_r, i - other_i), (r - other_r, i + other_i)
+
+
 def _split(spectrum: NDArray[np.int16], exponent: int, target: str | Chip) -> Result:
     """From the transform of pairs [N/2, 2] to that of the real values, packed [N]."""
     data, exponent = _made_room(spectrum, exponent, target)
-    half = len(data)
-    result = np.empty_like(data)
-    result[0] = data[0, 0] + data[0, 1], data[0, 0] - data[0, 1]
-    there, back = np.arange(1, half // 2 + 1), half - np.arange(1, half // 2 + 1)
-    sum_r, sum_i = data[there, 0] + data[back, 0], data[there, 1] - data[back, 1]
-    difference_r, difference_i = data[there, 0] - data[back, 0], data[there, 1] + data[back, 1]
-    cosine, sine = _twiddles(2 * half)[:, there]
+    result, there, back = _with_ends(data)
+    (sum_r, sum_i), (difference_r, difference_i) = _mirrored(data, there, back)
+    cosine, sine = _twiddles(2 * len(data))[:, there]
     turned_r = (difference_i * cosine - difference_r * sine) >> TWIDDLE_BITS
     turned_i = (-difference_r * cosine - difference_i * sine) >> TWIDDLE_BITS
     result[there, 0], result[there, 1] = (sum_r + turned_r) >> 1, (sum_i + turned_i) >> 1
@@ -196,13 +207,9 @@ def _split(spectrum: NDArray[np.int16], exponent: int, target: str | Chip) -> Re
 def _merge(packed: NDArray[np.int16], exponent: int, target: str | Chip) -> Result:
     """From the packed spectrum to twice the transform of pairs, [N/2, 2]; the exponent makes up for the two."""
     data, exponent = _made_room(packed, exponent, target)
-    half = len(data)
-    result = np.empty_like(data)
-    result[0] = data[0, 0] + data[0, 1], data[0, 0] - data[0, 1]
-    there, back = np.arange(1, half // 2 + 1), half - np.arange(1, half // 2 + 1)
-    sum_r, sum_i = data[there, 0] + data[back, 0], data[there, 1] - data[back, 1]
-    difference_r, difference_i = data[there, 0] - data[back, 0], data[there, 1] + data[back, 1]
-    cosine, sine = _twiddles(2 * half)[:, there]
+    result, there, back = _with_ends(data)
+    (sum_r, sum_i), (difference_r, difference_i) = _mirrored(data, there, back)
+    cosine, sine = _twiddles(2 * len(data))[:, there]
     turned_r = (-difference_r * sine - difference_i * cosine) >> TWIDDLE_BITS
     turned_i = (difference_r * cosine - difference_i * sine) >> TWIDDLE_BITS
     result[back, 0], result[back, 1] = sum_r - turned_r, turned_i - sum_i
