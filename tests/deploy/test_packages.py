@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from espdl.deploy import decrypt_file, encrypt_file, list_package, pack_files, read_key, unpack_file
-from espdl.deploy.keys import require_key
 from espdl.dl import Model
 from espdl.errors import EspdlError
 from espdl.fbs import ModelFormat, pack, wrap_model
+from espdl.fbs.keys import require_key
 
 KEY = bytes(range(100, 116))
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from espdl.chips import get_chip
+from espdl.errors import EspdlError
 from espdl.quantize.api import quantize
 from espdl.quantize.bias_correction import mean_response, tap_means
 from espdl.quantize.graph import QuantGraph
@@ -113,3 +114,28 @@ def test_each_measure_brings_the_output_nearer(attributes: dict[str, Any], shape
         "weights of 1 layer rounded together",
         "biases of 1 layer corrected for the mean error of rounded weights",
     ]
+
+
+def test_inputs_that_vary_as_one_are_rounded_all_the_same() -> None:
+    """In binary64 their covariance has no inverse."""
+    graph = QuantGraph(load_network(network([op("Relu", "x", "y")], {"x": [1, 4]})), get_chip("esp32s3"))
+    rows = np.linspace(-3.3, 3.3, 24).reshape(1, 3, 8)
+    chosen = round_together(rows, np.full((1, 8, 8), 1e20), 128, graph)
+    assert np.abs(chosen.sum(-1) - rows.sum(-1)).max() <= 1
+    assert np.abs(chosen - rows).max() <= 2
+
+
+def test_layers_of_16_bits_can_be_rounded_together() -> None:
+    attributes, shape = FORMS[0]
+    source = one_layer(attributes, shape)
+    setting = QuantizationSettingFactory.espdl_setting(8)
+    model = quantize(source, inputs(source, 2), target="esp32s3", bits=16, setting=setting)
+    assert model.snr(model.samples)["y"] > 60
+
+
+def test_inputs_that_no_integer_stands_for_are_refused_with_the_layer() -> None:
+    attributes, shape = FORMS[2]
+    source = one_layer(attributes, shape)
+    with pytest.raises(EspdlError, match="too large") as error:
+        quantize(source, [1e30 * array for array in inputs(source, 2)], target="esp32s3")
+    assert "Conv" in str(error.value)

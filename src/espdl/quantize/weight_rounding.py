@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from espdl.errors import EspdlError
 from espdl.quantize.bias_correction import layers_with_bias
 from espdl.quantize.graph import QuantGraph
 from espdl.quantize.parameters import parameter
 from espdl.quantize.passes.tools import attribute
 from espdl.quantize.scale import Scale, Scales
 from espdl.rounding import round_float
+from espdl.wording import at_node
 
 PATCHES = 16
 """Output positions of a small layer that one sample contributes at most, about."""
@@ -97,12 +100,13 @@ class _Inputs:
             seen = gathered(array, *self._places)
             if not self._depthwise:
                 seen = seen.reshape(1, -1, seen.shape[-1])
-        total, products = seen.sum(axis=-1, dtype=np.float64), seen @ seen.swapaxes(1, 2)
-        if self._count:
-            self._sum += total
-            self._products += products
-        else:
-            self._sum, self._products = total, products
+        with np.errstate(over="ignore", invalid="ignore"):  # told by rounded(), with the layer's name
+            total, products = seen.sum(axis=-1, dtype=np.float64), seen @ seen.swapaxes(1, 2)
+            if self._count:
+                self._sum += total
+                self._products += products
+            else:
+                self._sum, self._products = total, products
         self._count += seen.shape[-1]
 
     def rounded(self, graph: QuantGraph, node: ir.Node, scale: Scale | None) -> NDArray[np.float32]:
@@ -113,11 +117,19 @@ class _Inputs:
         transposed = node.op_type == "Gemm" and not attribute(node, "transB", 0)
         by_output = weight.T if transposed else weight
         mean = self._sum / self._count
-        covariance = self._products / self._count - mean[..., :, None] * mean[..., None, :]
+        with np.errstate(over="ignore", invalid="ignore"):
+            covariance = self._products / self._count - mean[..., :, None] * mean[..., None, :]
         if scale is not None:
             # Without its mean, a sum does not depend on offsets.
             taps = np.repeat(scale.factors, self._inputs * len(covariance) // len(scale.factors)).reshape(len(covariance), -1)
             covariance *= taps[:, :, None] * taps[:, None, :]
+        if not np.isfinite(covariance).all():
+            raise EspdlError(
+                "its inputs are too large to be quantized",
+                where=at_node(node.name, node.op_type),
+                why="their squares are beyond binary32",
+                hint="check the preprocessing of the calibration data",
+            )
         noise = 4.0**source.exponent / 12 + DAMPING * np.trace(covariance, axis1=1, axis2=2) / covariance.shape[-1]
         covariance += noise[:, None, None] * np.eye(covariance.shape[-1])
         steps = np.ldexp(1.0, np.array(info.exponents))[:, None]
@@ -142,7 +154,7 @@ def round_together(rows: NDArray, covariance: NDArray[np.float64], limit: int, g
     left = np.take_along_axis(rows.astype(np.float64), order[:, None, :], 2)
     ordered = np.take_along_axis(np.take_along_axis(covariance, order[:, :, None], 1), order[:, None, :], 2)
     # The lower factor of the inverse, transposed: row i says how the inputs after i make up for an error in i.
-    factor = np.linalg.cholesky(np.linalg.inv(ordered)).swapaxes(1, 2)
+    factor = _factor(ordered)
     chosen = np.empty_like(left)
     inputs = left.shape[2]
     for start in range(0, inputs, BLOCK):
@@ -157,6 +169,19 @@ def round_together(rows: NDArray, covariance: NDArray[np.float64], limit: int, g
     result = np.empty_like(chosen)
     np.put_along_axis(result, np.broadcast_to(order[:, None, :], result.shape), chosen, 2)
     return result
+
+
+def _factor(covariance: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The lower factor of the inverse, transposed, for finite [groups, inputs, inputs].
+
+    Where inputs vary together so closely that binary64 finds no inverse, a share of their mean variance is added to the diagonal.
+    """
+    size = covariance.shape[-1]
+    variance = np.trace(covariance, axis1=1, axis2=2)[:, None, None] / size
+    for damping in (0.0, 1e-9, 1e-6, 1e-3):
+        with suppress(np.linalg.LinAlgError):
+            return np.linalg.cholesky(np.linalg.inv(covariance + damping * variance * np.eye(size))).swapaxes(1, 2)
+    return np.eye(size) / np.sqrt(variance)  # each weight by itself
 
 
 def gathered(array: NDArray, flat: NDArray[np.intp], inside: NDArray[np.bool_]) -> NDArray:

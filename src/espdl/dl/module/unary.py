@@ -67,12 +67,14 @@ class Unary(Module):
 
 def exp(values: NDArray[Any]) -> NDArray[Any]:
     """Exponential in the precision of ``values``; binary32 is computed in binary64 and rounded once, as a good ``expf`` does."""
-    return np.exp(values.astype(np.float64)).astype(values.dtype)
+    with np.errstate(over="ignore"):
+        return np.exp(values.astype(np.float64)).astype(values.dtype)
 
 
 def log(values: NDArray[Any]) -> NDArray[Any]:
     """Natural logarithm in the precision of ``values``, rounded once as :func:`exp`."""
-    return np.log(values.astype(np.float64)).astype(values.dtype)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.log(values.astype(np.float64)).astype(values.dtype)
 
 
 def sigmoid(values: NDArray[Any]) -> NDArray[Any]:
