@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from espdl.chips import DEFAULT_TARGET
 from espdl.errors import EspdlError
+from espdl.fbs.crypt import KEY_BYTES
 from espdl.quantize.platform import TargetPlatform, get_target_platform
 
 if TYPE_CHECKING:
@@ -92,8 +93,9 @@ def espdl_quantize_onnx(
             wins over ``num_of_bits``.
         debug: with ``w16a16`` only. 16-bit files are computed with the chip's integers here in any case, so that only the platform's
             name in the ``.json`` file differs; ``hi_precision`` is its older name.
-        **kwargs: ``metadata_props`` (entries for the file), ``model_version``, ``int16_lut_step``; ``encrypt_data`` and
-            ``config_path`` are not supported yet.
+        **kwargs: ``metadata_props`` (texts by name, kept in the file), ``model_version``, ``int16_lut_step``, ``config_path`` (where
+            the ``.json`` file goes), ``encrypt_data`` (the 16 bytes of an AES-128 key, or True for the one in the environment
+            variable ``ESPDL_KEY``).
 
     Returns:
         The quantized model.
@@ -101,10 +103,8 @@ def espdl_quantize_onnx(
     Raises:
         EspdlError: for everything that cannot be done as asked, before any work wherever it can be told then.
     """
-    _refuse(
-        encrypt_data=kwargs.pop("encrypt_data", False),
-        config_path=kwargs.pop("config_path", None),
-    )
+    key = _key(kwargs.pop("encrypt_data", False))
+    config = _config(export_config, kwargs.pop("config_path", None))
     metadata, version, step = (
         kwargs.pop("metadata_props", None),
         kwargs.pop("model_version", 0),
@@ -113,21 +113,25 @@ def espdl_quantize_onnx(
     older = {name: kwargs.pop(name) for name in ("float", "hi_precision") if name in kwargs}
     if kwargs:
         raise EspdlError(f"espdl_quantize_onnx has no parameter {', '.join(sorted(kwargs))}")
-    platform = get_target_platform(target, quant_type or num_of_bits, debug, **older)
+    if test_output_names is not None and not export_test_values:
+        raise EspdlError("test_output_names without test values", hint="export_test_values=True")
+    platform = get_target_platform(target, num_of_bits if quant_type is None else quant_type, debug, **older)
     from espdl.quantize.api import quantize
     from espdl.quantize.export import output_places
     from espdl.quantize.setting import QuantizationSettingFactory
+    from espdl.quantize.setting_types import check_types
 
     streaming = _streaming(auto_streaming, streaming_input_shape, streaming_table, streaming_custom_passes)
     setting = (
-        copy.deepcopy(setting) if setting is not None else QuantizationSettingFactory.espdl_setting(platform.activation_bits or 8)
+        QuantizationSettingFactory.espdl_setting(platform.activation_bits or 8) if setting is None else copy.deepcopy(setting)
     )
+    check_types(setting)
     setting.dispatching_table.platforms.update(dispatching_override or {})
     if dispatching_method != "allin":
         setting.dispatcher = dispatching_method
     if not skip_export:
         kept = [onnx_import_file] if isinstance(onnx_import_file, (str, os.PathLike)) else []
-        output_places(espdl_export_file, export_config, kept)
+        output_places(espdl_export_file, config, kept)
     model = quantize(
         onnx_import_file,
         calib_dataloader,
@@ -148,7 +152,7 @@ def espdl_quantize_onnx(
     if error_report:
         print(model.report())
     if not skip_export:
-        (model.stream or model).save(espdl_export_file, export_config)
+        (model.stream or model).save(espdl_export_file, config, key)
     return model
 
 
@@ -307,7 +311,28 @@ def __getattr__(name: str) -> Any:
     return StreamingGraphPass
 
 
-def _refuse(**options: Any) -> None:
-    for name, value in options.items():
-        if value is not None and value is not False:
-            raise EspdlError(f"{name} is not supported yet", hint="leave it out")
+def _key(encrypt_data: object) -> bytes | None:
+    """What to encrypt with; checked before any work."""
+    if encrypt_data is None or encrypt_data is False:
+        return None
+    from espdl.fbs.keys import require_key
+
+    if encrypt_data is True:
+        try:
+            return require_key()
+        except EspdlError as error:
+            raise error.at("encrypt_data") from None
+    if not isinstance(encrypt_data, (bytes, bytearray)) or len(encrypt_data) != KEY_BYTES:
+        raise EspdlError("encrypt_data is no key", hint=f"{KEY_BYTES} bytes, or True for the key in ESPDL_KEY")
+    return bytes(encrypt_data)
+
+
+def _config(export_config: bool, config_path: object) -> bool | str | os.PathLike[str]:
+    """Whether ``.info`` and ``.json`` are written, or where the latter goes."""
+    if config_path is None:
+        return bool(export_config)
+    if not isinstance(config_path, (str, os.PathLike)):
+        raise EspdlError(f"config_path is a {type(config_path).__name__}, not a path")
+    if not export_config:
+        raise EspdlError("config_path without the file", hint="export_config=True")
+    return config_path

@@ -193,7 +193,7 @@ def get_chip(target: str | Chip) -> Chip:
     """The chip of that name (case does not matter). Raises :class:`EspdlError` with the list of names."""
     if isinstance(target, Chip):
         return target
-    try:
-        return CHIPS[target.lower()]
-    except KeyError:
-        raise EspdlError(f"there is no target {target!r}", hint="one of " + ", ".join(CHIPS)) from None
+    known = CHIPS.get(target.lower()) if isinstance(target, str) else None
+    if known is None:
+        raise EspdlError(f"there is no target {target!r}", hint="one of " + ", ".join(CHIPS))
+    return known

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ import onnx
 import pytest
 
 from espdl.api import espdl_quantize_onnx, get_target_platform
+from espdl.deploy import decrypt_file
 from espdl.dl import Model
 from espdl.dtypes import DType
 from espdl.errors import EspdlError
@@ -292,6 +294,36 @@ def test_the_function_of_the_guide(onnx_file: Path, tmp_path: Path, capsys: pyte
     assert graph.record.model_version == 3
 
 
+def test_an_encrypted_file_is_the_plain_one_under_its_key(
+    onnx_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: dict[str, Any] = {"calib_dataloader": SAMPLES, "calib_steps": 4, "input_shape": [1, 3, 8, 8], "error_report": False}
+    plain = espdl_quantize_onnx(onnx_file, tmp_path / "plain.espdl", **given)
+    key = bytes(range(16))
+    espdl_quantize_onnx(onnx_file, tmp_path / "secret.espdl", encrypt_data=key, **given)
+    monkeypatch.setenv("ESPDL_KEY", key.hex())
+    espdl_quantize_onnx(onnx_file, tmp_path / "from_environment.espdl", encrypt_data=True, **given)
+    secret = (tmp_path / "secret.espdl").read_bytes()
+    assert secret == (tmp_path / "from_environment.espdl").read_bytes()
+    assert secret[16:] != plain.data[16:]
+    decrypt_file(tmp_path / "secret.espdl", tmp_path / "open.espdl", key)
+    assert (tmp_path / "open.espdl").read_bytes() == plain.data
+
+
+def test_the_configuration_goes_where_it_is_asked_for(onnx_file: Path, tmp_path: Path) -> None:
+    given: dict[str, Any] = {"calib_dataloader": SAMPLES, "calib_steps": 4, "input_shape": [1, 3, 8, 8], "error_report": False}
+    espdl_quantize_onnx(onnx_file, tmp_path / "net.espdl", config_path=tmp_path / "other" / "config.json", **given)
+    assert sorted(path.name for path in tmp_path.glob("net.*")) == ["net.espdl", "net.info", "net.onnx"]
+    assert json.loads((tmp_path / "other" / "config.json").read_text())["configs"]
+    with pytest.raises(EspdlError, match="one name"):
+        espdl_quantize_onnx(onnx_file, tmp_path / "net.espdl", config_path=tmp_path / "net.info", **given)
+
+
+def test_a_quantized_model_is_shown_in_one_line(onnx_file: Path, tmp_path: Path) -> None:
+    model = espdl_quantize_onnx(onnx_file, tmp_path / "net.espdl", SAMPLES, 4, [1, 3, 8, 8], error_report=False, target="c")
+    assert re.fullmatch(r"<QuantizedModel '.*': \d+ operators?, [\d.]+ KB for c>", repr(model))
+
+
 def test_nothing_is_written_when_export_is_skipped(onnx_file: Path, tmp_path: Path) -> None:
     espdl_quantize_onnx(onnx_file, tmp_path / "net.espdl", SAMPLES, 4, [[1, 3, 8, 8]], error_report=False, skip_export=True)
     assert not (tmp_path / "net.espdl").exists()
@@ -307,6 +339,23 @@ def test_nothing_is_written_when_export_is_skipped(onnx_file: Path, tmp_path: Pa
         ({"debug": True}, "w16a16"),
         ({"quant_type": "w4a4"}, "w4a4"),
         ({"encrypt_data": True}, "encrypt_data"),
+        ({"encrypt_data": b"short"}, "16 bytes"),
+        ({"config_path": 3}, "config_path"),
+        ({"config_path": "net.json", "export_config": False}, "export_config"),
+        ({"metadata_props": ["a"]}, "metadata_props"),
+        ({"metadata_props": {"a": 1}}, "metadata_props"),
+        ({"metadata_props": {"target": "c"}}, "target"),
+        ({"model_version": "1.0"}, "model_version"),
+        ({"int16_lut_step": 100}, "power of two"),
+        ({"test_output_names": ["y"]}, "export_test_values"),
+        ({"num_of_bits": None}, "quantization type"),
+        ({"quant_type": ""}, "quantization type"),
+        ({"target": None}, "esp32c3"),
+        ({"calib_steps": "4"}, "calib_steps"),
+        ({"calib_steps": 2.0}, "calib_steps"),
+        ({"setting": {"equalization": True}}, "espdl_setting"),
+        ({"dispatching_override": {"Conv_c": 16}}, "get_target_platform"),
+        ({"dispatching_override": {"Conv_c": get_target_platform("esp32p4", 16)}}, "esp32p4"),
         ({"device": "cuda"}, "cuda"),
         ({"target": "esp8266"}, "esp32c3"),
         ({"dispatching_method": "pplnn"}, "allin"),

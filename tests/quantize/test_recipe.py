@@ -5,11 +5,12 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from espdl.errors import EspdlError
 from espdl.quantize.platform import get_target_platform
-from espdl.quantize.recipe import apply_recipe, load_recipe, recipe_text
+from espdl.quantize.recipe import apply_recipe, load_recipe, recipe_text, save_recipe
 from espdl.quantize.setting import QuantizationSettingFactory
 
 RECIPE = """
@@ -54,6 +55,31 @@ def test_mistakes_are_told(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(EspdlError, match=message) as caught:
         load_recipe(write(tmp_path, text), get_target_platform("esp32s3"))
     assert "recipe.toml" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["recipe.toml", "recipe.json"])
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_setting_that_was_saved_is_the_same_setting(tmp_path: Path, name: str, bits: int) -> None:
+    platform = get_target_platform("esp32p4", bits)
+    setting = QuantizationSettingFactory.espdl_setting(bits)
+    setting.equalization_setting.interested_layers = None
+    setting.quantize_parameter_setting.calib_algorithm = None
+    setting.equalization_setting.value_threshold = np.float32(0.25)  # type: ignore[assignment]
+    setting.quant_config_modify_setting.custom_config = {'/a "b"/Conv': 2.0**-7}
+    setting.custom_tqc = {"/c/Conv": {"output_0": {"bit_width": 16}}}
+    for layer, width in (("/d", "w8a16"), ("/e", "none"), ("/f", 16)):
+        setting.dispatching_table.append(layer, get_target_platform("esp32p4", width))
+    save_recipe(setting, tmp_path / name)
+    assert load_recipe(tmp_path / name, platform) == setting
+    assert load_recipe(tmp_path / name, get_target_platform("esp32p4", 24 - bits)) == setting, "no default is left to the width"
+
+
+@pytest.mark.parametrize("text", ["[1, 2]", "{", "[" * 100_000])
+def test_what_is_no_recipe_in_json_is_told(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "recipe.json"
+    path.write_text(text)
+    with pytest.raises(EspdlError, match="recipe"):
+        load_recipe(path, get_target_platform("esp32s3"))
 
 
 def test_a_recipe_is_written_as_it_is_read() -> None:

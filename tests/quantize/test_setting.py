@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import pytest
 
 from espdl.chips import CHIPS
@@ -94,7 +97,7 @@ def test_unknown_algorithms_are_refused(group: str) -> None:
 def test_table_steps_are_powers_of_two(step: object) -> None:
     setting = QuantizationSettingFactory.espdl_setting()
     setting.lut_optimization_setting.step = step  # type: ignore[assignment]
-    with pytest.raises(EspdlError, match="power of two"):
+    with pytest.raises(EspdlError, match=r"power of two|whole number"):
         check_setting(setting)
 
 
@@ -186,3 +189,42 @@ def test_training_settings_that_cannot_be_followed_are_refused(name: str, value:
     setattr(setting.tqt_optimization_setting, name, value)
     with pytest.raises(EspdlError, match=rf"tqt_optimization_setting\.{name} = "):
         check_setting(setting)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "text"),
+    [
+        ("lut_optimization", "yes", "True or False"),
+        ("graph_format_setting.fuse_conv_bn", 1, "True or False"),
+        ("ssd_setting.channel_ratio", "half", "a number"),
+        ("ssd_setting.channel_ratio", 1.5, "from 0 to 1"),
+        ("ssd_setting.loss_threshold", float("nan"), "from 0"),
+        ("ssd_setting.iteration", 0, "rounds"),
+        ("channel_split_setting.iterations", -1, "rounds"),
+        ("equalization_setting.value_threshold", -1.0, "from 0"),
+        ("equalization_setting.interested_layers", "/Conv", "a list of names or None"),
+        ("bias_correct_setting.interested_layers", None, "a list of names"),
+        ("quantize_activation_setting.calib_algorithm_per_layer", 3, "a mapping by name"),
+        ("quantize_activation_setting.calib_algorithm", 3, "a text or None"),
+        ("dispatching_table", 3, "DispatchingTable"),
+        ("fusion_setting", True, "a group of settings"),
+        ("lut_optimization_setting.target_ops", ["Sigmiod"], "Sigmoid"),
+    ],
+)
+def test_a_value_of_another_kind_is_refused_before_any_work(path: str, value: object, text: str) -> None:
+    setting = QuantizationSettingFactory.espdl_setting()
+    *groups, name = path.split(".")
+    place: Any = setting
+    for group in groups:
+        place = getattr(place, group)
+    setattr(place, name, value)
+    with pytest.raises(EspdlError, match=text) as error:
+        check_setting(setting)
+    assert name in str(error.value)
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    setting = QuantizationSettingFactory.espdl_setting()
+    setting.equalization_setting.value_threshold = np.float32(0.25)  # type: ignore[assignment]
+    setting.weight_split_setting.value_threshold = 1
+    check_setting(setting)

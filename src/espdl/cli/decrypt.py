@@ -27,7 +27,7 @@ def command(
     """
     from espdl.cli.list import show
     from espdl.deploy import decrypt_file, list_package
-    from espdl.deploy.keys import require_key
+    from espdl.fbs.keys import require_key
 
     decrypt_file(model, output, require_key(key_file), force=force)
     return show(list_package(output), json)

@@ -29,7 +29,7 @@ def command(
     """
     from espdl.cli.list import show
     from espdl.deploy import encrypt_file, list_package
-    from espdl.deploy.keys import require_key
+    from espdl.fbs.keys import require_key
 
     encrypt_file(model, output, require_key(key_file), force=force)
     return show(list_package(output), json)

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import onnx
@@ -15,9 +14,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from espdl.chips import DEFAULT_TARGET
-from espdl.dl.model import Model
 from espdl.errors import EspdlError
-from espdl.fbs import records
 from espdl.quantize.analysis.bars import bar_table
 from espdl.quantize.analysis.compared import Compared
 from espdl.quantize.analysis.graphwise import graphwise
@@ -26,7 +23,8 @@ from espdl.quantize.calibration_data import open_calibration_data
 from espdl.quantize.check import check_network, require_supported
 from espdl.quantize.dataloader import Sample, samples_of
 from espdl.quantize.equalization import equalize_network
-from espdl.quantize.export import ExportOptions, build_record, file_bytes, write_files
+from espdl.quantize.export import ExportOptions, build_record, file_bytes
+from espdl.quantize.file_model import FileModel
 from espdl.quantize.graph import QuantGraph
 from espdl.quantize.importer import load_network
 from espdl.quantize.layer_names import with_prepared_names
@@ -38,7 +36,7 @@ from espdl.quantize.platform import TargetPlatform, get_target_platform
 from espdl.quantize.quantizer import quantize_graph
 from espdl.quantize.scale import joined
 from espdl.quantize.setting import QuantizationSetting, QuantizationSettingFactory
-from espdl.quantize.setting_check import check_setting
+from espdl.quantize.setting_check import check_places, check_setting
 from espdl.quantize.snr import IntegerRun, output_snr
 from espdl.quantize.streaming import StreamingModel, StreamingOptions, require_streamable, streaming_model
 from espdl.quantize.tables import DEFAULT_STEP, LoweringOptions
@@ -52,24 +50,16 @@ KEPT_SAMPLES = 8
 Network: TypeAlias = str | os.PathLike[str] | onnx.ModelProto | ir.Model
 
 
-@dataclass
-class QuantizedModel:
+@dataclass(repr=False)
+class QuantizedModel(FileModel):
     """A quantized network, ready to be saved or run.
 
     Attributes:
-        graph: the prepared float network with the representation of every tensor.
-        record: the content of the file.
-        data: the bytes of the file.
-        lowered: where the network's tensors are in the file.
         samples: the first few calibration samples.
         export: what else the file was made with.
         stream: the same network as a file for chunks, where it was asked for.
     """
 
-    graph: QuantGraph
-    record: records.Model
-    data: bytes
-    lowered: Lowered
     samples: list[Sample]
     export: ExportOptions = field(default_factory=ExportOptions)
     stream: StreamingModel | None = None
@@ -83,14 +73,6 @@ class QuantizedModel:
     def measures(self) -> list[str]:
         """What was done to weights and biases so that less is lost, one sentence each."""
         return list(self.graph.measures)
-
-    def save(self, path: str | os.PathLike[str], config: bool = True) -> list[Path]:
-        """Writes the ``.espdl`` file, and ``.info`` and ``.json`` beside it; all of them or none. Returns their paths."""
-        return write_files(Path(path), self.data, self.record, self.graph, config)
-
-    def model(self, **options: Any) -> Model:
-        """The file, loaded; keyword arguments as of :class:`espdl.dl.Model`."""
-        return Model(self.data, target=self.graph.chip, **options)
 
     def run(self, sample: Sample, names: Iterable[str] | None = None) -> dict[str, NDArray]:
         """Real outputs of the integer run for real inputs, both in the order and under the names of the ONNX network."""
@@ -183,6 +165,10 @@ def quantize(
     platform = target if isinstance(target, TargetPlatform) else get_target_platform(target, bits)
     setting = setting or QuantizationSettingFactory.espdl_setting(platform.activation_bits or 8)
     check_setting(setting)
+    check_places(setting, platform)
+    tables = setting.lut_optimization_setting
+    fused = tables.target_ops if platform.activation_bits == 16 and setting.lut_optimization else ()
+    export = ExportOptions(metadata, model_version, LoweringOptions(frozenset(fused), tables.step, table_step))
     require_training(setting, device)
     loaded = load_network(network, input_shapes)
     require_supported(check_network(loaded, platform.chip, setting), platform.chip)
@@ -200,15 +186,11 @@ def quantize(
         raise EspdlError("test values need an input", hint="give test_inputs, or calibration data")
     kept: list[Sample] = []
     equalized, samples, scales = equalize_network(model, platform, setting, samples, calib_steps)
-    tables = setting.lut_optimization_setting
-    fused = tables.target_ops if platform.activation_bits == 16 and setting.lut_optimization else ()
-    lowering = LoweringOptions(frozenset(fused), tables.step, table_step)
-    graph = quantize_graph(equalized, platform, setting, _keep(samples, kept), calib_steps, device, lowering)
+    graph = quantize_graph(equalized, platform, setting, _keep(samples, kept), calib_steps, device, export.lowering)
     if equalized is not model:
         graph.reference, graph.scales = model, joined(scales, graph.scales)
         graph.measures.insert(0, f"weights equalised around {counted(len(scales), 'tensor')}")
     kept += islice(samples, 0 if kept else KEPT_SAMPLES)
-    export = ExportOptions(metadata, model_version, lowering)
     record, lowered = build_record(graph, export)
     data = file_bytes(record)
     if test_values:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -56,6 +57,8 @@ def samples_of(
     """
     if loader is None or not isinstance(loader, Iterable):
         raise EspdlError(f"calibration data must be an iterable of batches, given is {type(loader).__name__}")
+    if steps is not None and (not isinstance(steps, Integral) or isinstance(steps, bool)):
+        raise EspdlError(f"calib_steps is {steps!r}, not a whole number", hint="16 to 64 batches are usual")
     if steps is not None and steps < 1:
         raise EspdlError(f"calib_steps is {steps}", hint="16 to 64 batches are usual")
     if isinstance(loader, (str, bytes)):

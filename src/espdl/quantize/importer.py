@@ -245,7 +245,8 @@ def _check_tensor(tensor: ir.TensorProtocol, reader: ir.Node, where: str) -> Non
     try:
         array = tensor.numpy()
     except Exception as error:  # lengths and types that lie raise whatever NumPy raises
-        raise EspdlError("its data cannot be read", where=where, why=str(error)) from None
+        hint = "load the network with its data: onnx.load(path)" if isinstance(error, FileNotFoundError) else ""
+        raise EspdlError("its data cannot be read", where=where, why=str(error), hint=hint) from None
     if array.dtype.kind != "f" or np.isfinite(array).all():
         return
     if np.isnan(array).any():

@@ -65,7 +65,7 @@ def get_target_platform(target: str | Chip, quant_type: str | int = "w8a8", debu
         return TargetPlatform(chip, 0, 0)
     if quant_type == "w8a8" and "num_of_bits" in kwargs:
         quant_type = kwargs["num_of_bits"]
-    text = f"w{quant_type}a{quant_type}" if isinstance(quant_type, int) else str(quant_type).lower()
+    text = quant_type.lower() if isinstance(quant_type, str) else f"w{quant_type}a{quant_type}"
     if text not in _BITS:
         raise EspdlError(f"there is no quantization type {quant_type!r}", hint="8, 16 or one of " + ", ".join(_BITS))
     weight_bits, activation_bits = _BITS[text]

@@ -1,4 +1,4 @@
-"""Recipes: a quantization's settings in a TOML file, with the names of :class:`~espdl.quantize.setting.QuantizationSetting`.
+"""Recipes: a quantization's settings in a TOML or JSON file, with the names of :class:`~espdl.quantize.setting.QuantizationSetting`.
 
 ::
 
@@ -17,31 +17,43 @@
 from __future__ import annotations
 
 import json
+import os
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from espdl.chips import Chip
 from espdl.errors import EspdlError
+from espdl.fbs.files import require_writable, write_atomically
 from espdl.quantize.platform import TargetPlatform, get_target_platform
-from espdl.quantize.setting import QuantizationSetting, QuantizationSettingFactory
+from espdl.quantize.setting import NONE, QuantizationSetting, QuantizationSettingFactory
+from espdl.quantize.setting_types import check_types
 
 
 def load_recipe(path: Path, platform: TargetPlatform) -> QuantizationSetting:
     """The default setting for a platform, changed by a recipe.
 
     Args:
-        path: the TOML file.
+        path: the file; one that ends in ``.json`` is JSON, any other TOML.
         platform: what the network is quantized for; its chip is that of the operators in ``dispatching_table``, too.
 
     Raises:
-        EspdlError: when the file is no TOML, or names a preset or setting that does not exist, or gives one a value of the wrong type.
+        EspdlError: when the file cannot be read, or names a preset or setting that does not exist, or gives one a value of the wrong type.
     """
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        text = path.read_text(encoding="utf-8")
+        values = json.loads(text) if _is_json(path) else tomllib.loads(text)
+    except (
+        OSError,
+        ValueError,
+        RecursionError,
+    ) as error:  # what either parser raises for text that is not its own is a ValueError
         raise EspdlError("the recipe cannot be read", where=str(path), why=str(error)) from None
+    if not isinstance(values, dict):
+        raise EspdlError("the recipe maps no names to values", where=str(path))
     try:
         setting = _preset(values.pop("preset", "espdl"))(platform.activation_bits or 8)
         apply_recipe(setting, values, platform.chip)
@@ -69,6 +81,33 @@ def apply_recipe(setting: QuantizationSetting, values: Mapping[str, Any], target
     for name, width in operators.items():
         setting.dispatching_table.append(name, get_target_platform(target, width))
     setting.update({name: value for name, value in values.items() if name != "dispatching_table"})
+
+
+def save_recipe(setting: QuantizationSetting, path: str | os.PathLike[str]) -> None:
+    """Writes every setting to a recipe, JSON where the name ends in ``.json``, else TOML; :func:`load_recipe` gives the same setting.
+
+    Of platforms in ``dispatching_table`` the quantization type is kept: the chip is that of the network.
+
+    Raises:
+        EspdlError: for a setting that cannot be quantized with, and when the file cannot be written.
+    """
+    check_types(setting)
+    values = _without_none(setting.to_dict())
+    place = Path(path)
+    require_writable(place)
+    write_atomically(place, json.dumps(values, indent=4) + "\n" if _is_json(place) else recipe_text(values))
+
+
+def _is_json(path: Path) -> bool:
+    return path.suffix.lower() == ".json"
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _without_none(item) for name, item in value.items()}
+    if isinstance(value, np.generic):
+        return value.item()
+    return NONE if value is None else value
 
 
 def recipe_text(values: Mapping[str, Any]) -> str:

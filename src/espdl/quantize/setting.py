@@ -13,6 +13,9 @@ from espdl.errors import EspdlError
 from espdl.quantize.platform import TargetPlatform
 from espdl.wording import nearest
 
+NONE = "None"
+"""What recipes write for None, which TOML does not have."""
+
 
 @dataclass
 class SettingGroup:
@@ -28,7 +31,12 @@ class SettingGroup:
         object.__setattr__(self, name, value)
 
     def update(self, values: Mapping[str, Any], path: str = "") -> None:
-        """Assigns nested values by name, as read from a recipe file. Raises :class:`EspdlError` for a name or type that does not fit."""
+        """Assigns nested values by name, as read from a recipe file, where :data:`NONE` stands for None in a setting that may be None.
+
+        Raises:
+            EspdlError: for a name or type that does not fit.
+        """
+        annotations = {f.name: str(f.type) for f in fields(self)}
         for name, value in values.items():
             current = getattr(self, name, None)
             if isinstance(current, SettingGroup):
@@ -40,7 +48,8 @@ class SettingGroup:
             else:
                 if isinstance(current, bool) and not isinstance(value, bool):
                     raise EspdlError(f"setting {path}{name} is true or false, given is {value!r}")
-                setattr(self, name, value)
+                may_be_none = annotations.get(name, "").endswith("| None")
+                setattr(self, name, None if may_be_none and value == NONE else value)
 
 
 class DispatchingTable:
@@ -305,12 +314,13 @@ class QuantizationSetting(SettingGroup):
     extension: bool = False
 
     def to_dict(self) -> dict[str, Any]:
-        """The settings as nested plain values, the dispatching table as platform names."""
+        """The settings as nested plain values, the dispatching table as names of quantization types: for a recipe in TOML or JSON, see
+        :func:`espdl.quantize.recipe.save_recipe`."""
         plain: dict[str, Any] = {}
         for f in fields(self):
             value = getattr(self, f.name)
             if isinstance(value, DispatchingTable):
-                value = {name: platform.name for name, platform in value.platforms.items()}
+                value = {name: platform.quant_type for name, platform in value.platforms.items()}
             plain[f.name] = asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
         return plain
 

@@ -8,7 +8,9 @@ from typing import Any
 
 from espdl.errors import EspdlError
 from espdl.quantize.observers import OBSERVERS
-from espdl.quantize.setting import GraphFormatSetting, QuantizationSetting
+from espdl.quantize.platform import TargetPlatform
+from espdl.quantize.setting import TABLE_OPS, GraphFormatSetting, QuantizationSetting
+from espdl.quantize.setting_types import check_types
 from espdl.quantize.training_check import check_tqt
 from espdl.wording import nearest
 
@@ -62,6 +64,8 @@ CHOICES = (
 
 COUNTS = {
     "equalization_setting.iterations": "rounds",
+    "channel_split_setting.iterations": "rounds",
+    "ssd_setting.iteration": "rounds",
     "weight_rounding_setting.inputs": "inputs",
     "bias_correct_setting.block_size": "layers",
     "bias_correct_setting.steps": "steps",
@@ -71,6 +75,7 @@ COUNTS = {
 
 def check_setting(setting: QuantizationSetting) -> None:
     """Raises :class:`EspdlError` for the first setting that would not be acted upon, and for an unknown calibration algorithm."""
+    check_types(setting)
     if setting.graph_format_setting != GraphFormatSetting():
         raise EspdlError("graph_format_setting cannot be changed", hint="leave it as it is")
     for choice in CHOICES:
@@ -101,6 +106,27 @@ def check_setting(setting: QuantizationSetting) -> None:
     step = setting.lut_optimization_setting.step
     if not isinstance(step, int) or step < 1 or step & (step - 1):
         raise EspdlError(f"lut_optimization_setting.step = {step!r} is not a power of two", hint="32 is the default")
+    for name in setting.lut_optimization_setting.target_ops:
+        if name not in TABLE_OPS:
+            raise EspdlError(
+                f"operator {name!r} cannot become a table",
+                where="lut_optimization_setting.target_ops",
+                hint=nearest(name, TABLE_OPS) or "one of " + ", ".join(TABLE_OPS),
+            )
+
+
+def check_places(setting: QuantizationSetting, platform: TargetPlatform) -> None:
+    """Raises :class:`EspdlError` where ``dispatching_table`` sends a layer elsewhere than to a width of the network's own chip."""
+    for name, place in setting.dispatching_table.platforms.items():
+        where = f"dispatching_table[{name!r}]"
+        if not isinstance(place, TargetPlatform):
+            raise EspdlError(f"{place!r} is not a platform", where=where, hint="use get_target_platform(target, bits)")
+        if place.chip != platform.chip:
+            raise EspdlError(
+                f"the layer is for {place.chip.name}, the network for {platform.chip.name}",
+                where=where,
+                hint=f"get_target_platform({platform.chip.name!r}, 16), say",
+            )
 
 
 def check_layer_names(names: Iterable[str], known: Iterable[str], where: str) -> None:

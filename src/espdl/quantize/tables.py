@@ -37,12 +37,22 @@ class LoweringOptions:
         table_step: distance of the inputs of their tables.
         other_step: the same for operators that the chip always looks up.
         output_orders: axis orders that outputs of the network must have, by name; as they come where there is none.
+
+    Raises:
+        EspdlError: for a distance that no table of the chip has.
     """
 
     table_ops: frozenset[str] = frozenset()
     table_step: int = 32
     other_step: int = DEFAULT_STEP
     output_orders: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        step = self.other_step
+        if not isinstance(step, int) or not 0 < step < 1 << 16 or step & (step - 1):
+            raise EspdlError(
+                f"int16_lut_step = {step!r} is not a power of two below 65536", hint=f"{DEFAULT_STEP} is the default"
+            )
 
 
 class Tables:
@@ -70,12 +80,6 @@ class Tables:
         if found is None or source is None or target is None:
             return node.op_type
         becomes_lut, step = found
-        if step < 1 or step & (step - 1):
-            raise EspdlError(
-                f"int16_lut_step = {step} is not a power of two",
-                why=f"the chip looks {node.op_type} up in a table at 16 bits",
-                hint="256 is the default",
-            )
         tensor = table(node, format_of(source), format_of(target), self.out.chip, step)
         key = (tensor.dims, tensor.exponents, tensor.data.tobytes())
         if key not in self._names:

@@ -33,6 +33,8 @@ def custom_platform(node: ir.Node, platform: TargetPlatform, entries: Mapping[st
     Raises:
         EspdlError: for a tensor that the node does not have, or whose width follows from others, and for widths that no chip combines.
     """
+    if not isinstance(entries, Mapping):
+        raise EspdlError(f"{entries!r} gives no tensor a width", hint=_FORM)
     named: dict[str, int] = {}
     weight_bits = None
     for slot, values in entries.items():

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -19,7 +17,8 @@ from espdl.dl.streaming import STREAMING_KEY, StreamingSession
 from espdl.errors import EspdlError
 from espdl.fbs import records
 from espdl.quantize.dataloader import Sample
-from espdl.quantize.export import ExportOptions, build_record, file_bytes, write_files
+from espdl.quantize.export import ExportOptions, build_record, file_bytes
+from espdl.quantize.file_model import FileModel
 from espdl.quantize.graph import QuantGraph
 from espdl.quantize.layout import Order
 from espdl.quantize.lower import Lowered
@@ -61,31 +60,15 @@ class StreamingOptions:
     custom_passes: Any = None
 
 
-@dataclass
-class StreamingModel:
+@dataclass(repr=False)
+class StreamingModel(FileModel):
     """A quantized network for chunks, ready to be saved or run.
 
     Attributes:
-        graph: the network of one chunk; its exponents are those of the whole network.
-        record: the content of the file.
-        data: the bytes of the file.
-        lowered: where the network's tensors are in the file.
         warnings: what a user should know, one sentence each.
     """
 
-    graph: QuantGraph
-    record: records.Model
-    data: bytes
-    lowered: Lowered
     warnings: list[str]
-
-    def save(self, path: str | os.PathLike[str], config: bool = True) -> list[Path]:
-        """Writes the ``.espdl`` file, and ``.info`` and ``.json`` beside it; all of them or none. Returns their paths."""
-        return write_files(Path(path), self.data, self.record, self.graph, config)
-
-    def model(self, **options: Any) -> Model:
-        """The file, loaded; keyword arguments as of :class:`espdl.dl.Model`."""
-        return Model(self.data, target=self.graph.chip, **options)
 
     def session(self, **options: Any) -> StreamingSession:
         """The file, ready for chunks of any length; keyword arguments as of :class:`espdl.dl.Model`."""
