@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from espdl import EspdlError
-from espdl.vision.colors import ColorDetect
+from espdl.vision.colors import ColorDetect, ColorRotateDetect
 from espdl.vision.image import HsvRange
 from espdl.vision.motion import get_moving_point_number
+from espdl.vision.regions import filled, outline_area, region_ends
 
 RED, GREEN = (220, 20, 20), (20, 200, 30)
 REDS, GREENS = HsvRange((170, 100, 100), (10, 255, 255)), HsvRange((50, 100, 100), (70, 255, 255))
@@ -109,3 +110,99 @@ def test_colours_that_cannot_be() -> None:
         ColorDetect(10, 10, kernel=0)
     with pytest.raises(EspdlError, match="cannot be 0 x 10"):
         ColorDetect(0, 10)
+
+
+def reds(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    pixels = np.full((*mask.shape, 3), 128, np.uint8)
+    pixels[mask] = RED
+    return pixels
+
+
+def finder(width: int, height: int, area: int = 1, kernel: int = 1) -> ColorRotateDetect:
+    detector = ColorRotateDetect(width, height, kernel=kernel)
+    detector.register_color(REDS, "red", area)
+    return detector
+
+
+def drawn(*rows: str) -> NDArray[np.bool_]:
+    return np.array([[pixel == "#" for pixel in row] for row in rows])
+
+
+@pytest.mark.parametrize(
+    ("rows", "area"),
+    [
+        (["###", "###"], 2),
+        (["#####"], 0),
+        (["#..", ".#.", "..#"], 0),
+        ([".#.", "#.#", ".#."], 2),  # round a hole
+        (["##.", "###"], 1.5),
+        (["#####", "#...#", "#.#.#", "#...#", "#####"], 16),
+    ],
+)
+def test_the_area_inside_an_outline(rows: list[str], area: float) -> None:
+    (ends,) = region_ends(filled(drawn(*rows)), 9)
+    assert outline_area(ends) == area
+
+
+def test_holes_are_what_the_sides_of_pixels_shut_off() -> None:
+    assert filled(drawn(".##.", "#..#", ".##.")).tolist() == drawn(".##.", "####", ".##.").tolist()
+    assert filled(drawn(".##.", "#..#", ".#..")).tolist() == drawn(".##.", "#..#", ".#..").tolist()
+    assert len(region_ends(drawn("#.", ".#"), 9)) == 1 and len(region_ends(drawn("#.", ".#"), 9, corners=False)) == 2
+
+
+def test_an_upright_rectangle() -> None:
+    mask = np.zeros((60, 80), bool)
+    mask[10:20, 10:40] = True
+    (found,) = finder(80, 60).run(reds(mask))
+    assert (found.label, found.category, found.score) == ("red", 0, 1.0)
+    assert (found.center, found.size, found.angle) == ((24.5, 14.5), (9, 29), 90)  # the outline runs through the pixels' middles
+    assert sorted(found.corners) == [pytest.approx(corner) for corner in ((10, 10), (10, 19), (39, 10), (39, 19))]
+    assert found.to_json()["size"] == [9, 29]
+
+
+def test_a_turned_rectangle() -> None:
+    y, x = np.mgrid[:60, :60]
+    mask = (np.abs(x + y - 60) <= 30) & (np.abs(x - y) <= 10)  # the sides lie at 45 degrees, with corners (40, 50), (50, 40) ...
+    (found,) = finder(60, 60).run(reds(mask))
+    assert found.center == pytest.approx((30, 30)) and found.angle == pytest.approx(45)
+    assert found.size == pytest.approx((30 * 2**0.5, 10 * 2**0.5))
+    assert sorted(found.corners) == [pytest.approx(corner) for corner in ((10, 20), (20, 10), (40, 50), (50, 40))]
+
+
+def test_sides_are_stretched_and_the_angle_stays() -> None:
+    y, x = np.mgrid[:60, :60]
+    mask = (np.abs(x + y - 60) <= 30) & (np.abs(x - y) <= 10)
+    (found,) = finder(60, 60).run(np.repeat(reds(mask), 3, axis=1))  # three times as wide as what is searched
+    assert found.center == pytest.approx((90, 30)) and found.angle == pytest.approx(45)
+    assert found.size == pytest.approx((30 * 5**0.5 * 2**0.5, 10 * 5**0.5 * 2**0.5))  # (3, 1) / sqrt(2) for each direction
+    upright = np.zeros((60, 60), bool)
+    upright[10:20, 10:40] = True
+    (found,) = finder(60, 60).run(np.repeat(reds(upright), 3, axis=1))
+    assert (found.center, found.size, found.angle) == ((73.5, 14.5), (9, 87), 90)
+
+
+def test_what_lies_in_a_hole_is_not_found_and_the_last_comes_first() -> None:
+    mask = np.zeros((60, 80), bool)
+    mask[5:15, 60:70] = mask[20:50, 10:50] = True
+    mask[25:45, 15:45] = False
+    mask[30:35, 20:30] = True
+    detector = finder(80, 60)
+    assert [found.center for found in detector.run(reds(mask))] == [(29.5, 34.5), (64.5, 9.5)]
+    detector.delete_color("red")
+    detector.register_color(REDS, "red", area=29 * 39)
+    assert len(detector.run(reds(mask))) == 1  # the hole counts
+    detector.delete_color("red")
+    detector.register_color(REDS, "red", area=29 * 39 + 1)
+    assert detector.run(reds(mask)) == []
+
+
+def test_specks_are_dropped_always() -> None:
+    mask = np.zeros((40, 40), bool)
+    mask[10:20, 10:20] = mask[30:33, 30:33] = True
+    detector = ColorRotateDetect(40, 40)
+    detector.register_color(REDS, "red", area=0)
+    assert [found.size for found in detector.run(reds(mask))] == [(9, 9)]
+    (point,) = finder(40, 40, area=0).run(reds(mask & (np.arange(1600).reshape(40, 40) == 415)))
+    assert (point.center, point.size, point.angle) == ((15, 10), (0, 0), 90)
+    with pytest.raises(EspdlError, match="side of 0"):
+        ColorRotateDetect(10, 10, kernel=0)

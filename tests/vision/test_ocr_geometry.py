@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from espdl import EspdlError
-from espdl.vision.ocr.quads import convex_hull, grown, mean_inside, ordered, smallest_rectangle
+from espdl.vision.hulls import convex_hull
+from espdl.vision.ocr.quads import grown, mean_inside, ordered, smallest_rectangle
 from espdl.vision.ocr.sampling import bilinear, perspective, warped
 from espdl.vision.regions import region_ends
 

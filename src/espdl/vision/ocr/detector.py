@@ -14,8 +14,9 @@ from espdl.errors import EspdlError
 from espdl.fbs.loader import Source as ModelSource
 from espdl.rounding import Rounding, dequantize, quantize
 from espdl.vision.classify import IMAGENET_MEAN, IMAGENET_STD
+from espdl.vision.hulls import Points
 from espdl.vision.image import Image, ImagePreprocessor, PixelType, Source, read_image
-from espdl.vision.ocr.quads import Points, distance, grown, mean_inside, ordered, smallest_rectangle
+from espdl.vision.ocr.quads import distance, grown, mean_inside, ordered, smallest_rectangle
 from espdl.vision.ocr.sampling import bilinear
 from espdl.vision.regions import region_ends
 

@@ -1,4 +1,4 @@
-"""Geometry of text boxes: hulls, the smallest rectangle around points, growing it, the pixels inside (runtime spec 7.11).
+"""Geometry of text boxes: the smallest rectangle around points, growing it, the pixels inside (runtime spec 7.11).
 
 Numbers are binary32, as on the chip; it may fuse products with sums, so a corner can differ by a pixel where it lies between two.
 """
@@ -6,12 +6,12 @@ Numbers are binary32, as on the chip; it may fuse products with sums, so a corne
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Points = NDArray[np.float32]
+from espdl.vision.hulls import Points, convex_hull, tightest_turn
+
 HALF_TURN = np.float32(math.pi)
 ARC_STEP = HALF_TURN / np.float32(12)
 _TINY = 1e-6
@@ -33,29 +33,6 @@ def distance(a: ArrayLike, b: ArrayLike) -> np.float32:
     return np.sqrt(off[0] * off[0] + off[1] * off[1])
 
 
-def convex_hull(points: ArrayLike) -> Points:
-    """The corners of the hull of points [n, 2], from the one with the least x on, without those on an edge: [k, 2]."""
-    unique = np.unique(np.asarray(points, np.float32).reshape(-1, 2), axis=0)  # sorted by x, then by y
-    if len(unique) <= 2:
-        return unique
-    along = [(float(x), float(y)) for x, y in unique]
-    return np.array(_half_hull(along) + _half_hull(along[::-1]), np.float32)
-
-
-def _half_hull(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Corners on one side, without the last."""
-    hull: list[tuple[float, float]] = []
-    for x, y in points:
-        while len(hull) > 1 and _turn(hull[-2], hull[-1], (x, y)) <= 0:
-            hull.pop()
-        hull.append((x, y))
-    return hull[:-1]
-
-
-def _turn(o: tuple[float, float], a: tuple[float, float], b: tuple[float, float]) -> float:
-    return (a[0] - o[0]) * (b[1] - o[1]) - (a[1] - o[1]) * (b[0] - o[0])
-
-
 def smallest_rectangle(points: ArrayLike) -> tuple[Points, float]:
     """The rectangle of the least area around points that lies on an edge of their hull, its corners :func:`ordered`, and its shorter side.
 
@@ -64,16 +41,9 @@ def smallest_rectangle(points: ArrayLike) -> tuple[Points, float]:
     hull = convex_hull(points)
     if len(hull) == 1:
         return hull[0] + np.array([(0, 0), (1, 0), (1, 1), (0, 1)], np.float32), 1.0
-    edges = np.roll(hull, -1, axis=0) - hull
-    angles = np.arctan2(edges[:, 1], edges[:, 0])
-    cosine, sine = np.cos(angles)[:, np.newaxis], np.sin(angles)[:, np.newaxis]
-    x, y = hull[:, 0], hull[:, 1]
-    turned_x, turned_y = x * cosine + y * sine, y * cosine - x * sine
-    left, right, top, bottom = turned_x.min(axis=1), turned_x.max(axis=1), turned_y.min(axis=1), turned_y.max(axis=1)
-    best = int(np.argmin((right - left) * (bottom - top)))
-    c, s = cosine[best, 0], sine[best, 0]
-    xs = np.array([left[best], right[best], right[best], left[best]], np.float32)
-    ys = np.array([top[best], top[best], bottom[best], bottom[best]], np.float32)
+    left, right, top, bottom, c, s = tightest_turn(hull)
+    xs = np.array([left, right, right, left], np.float32)
+    ys = np.array([top, top, bottom, bottom], np.float32)
     corners = ordered(np.column_stack((xs * c - ys * s, xs * s + ys * c)))
     return corners, float(min(distance(corners[0], corners[1]), distance(corners[1], corners[2])))
 
