@@ -7,6 +7,7 @@ from espdl.vision.image.color import HsvRange
 from espdl.vision.image.convert import convert, convertible
 from espdl.vision.image.draw import draw_hollow_rectangle, draw_point
 from espdl.vision.image.geometry import Border, Crop, Geometry, invert_affine, invert_affine_as_chip, letterbox
+from espdl.vision.image.hardware import hw_decoded_size, ppa_scale, resize_ppa
 from espdl.vision.image.jpeg import read_jpeg, sw_decode_jpeg, sw_encode_jpeg, write_jpeg
 from espdl.vision.image.normquant import NormQuant
 from espdl.vision.image.picture import Image
@@ -34,13 +35,16 @@ __all__ = [
     "convertible",
     "draw_hollow_rectangle",
     "draw_point",
+    "hw_decoded_size",
     "invert_affine",
     "invert_affine_as_chip",
     "letterbox",
+    "ppa_scale",
     "read_bmp",
     "read_image",
     "read_jpeg",
     "resize_bilinear",
+    "resize_ppa",
     "sw_decode_jpeg",
     "sw_encode_jpeg",
     "write_bmp",
