@@ -22,7 +22,7 @@ from espdl.quantize.api import QuantizedModel, quantize
 from espdl.quantize.float_run import FloatRun
 from espdl.quantize.setting import QuantizationSetting, QuantizationSettingFactory
 from espdl.quantize.snr import IntegerRun
-from espdl.quantize.train.executor import QuantExecutor
+from espdl.quantize.train.executor import QuantExecutor, Step
 
 SAMPLES = 32
 POINTS, SHARE = 0.3, 0.8
@@ -73,7 +73,7 @@ def tasks(folder: Path, target: str, options: dict[str, Any]) -> Iterator[dict[s
         )
         row = {
             "name": task.name,
-            "float": top1(float_answers(task, plain, x), y),
+            "float": top1(float_answers(plain, x), y),
             "ptq": top1(real_answers(plain, x), y),
             "tqt": top1(real_answers(learned, x), y),
         }
@@ -105,14 +105,14 @@ def agreement(model: QuantizedModel, x: Any) -> dict[str, Any]:
     """
     executor = QuantExecutor(model.graph, lowering=model.export.lowering)
     run = IntegerRun(model.data, model.graph, model.lowered, Arithmetic.REFERENCE)
-    scales = {name: 2.0 ** model.graph.produced[name].exponent for name in executor.outputs if name in model.graph.produced}
+    scales = {name: 2.0 ** model.graph.produced[name].exponent for name in _integer_ends(model, executor)}
     values = different = furthest = 0
     causes: Counter[str] = Counter()
     for one in x:
         sample = {executor.inputs[0]: one[None]}
         with torch.no_grad():
-            trained_on = dict(zip(executor.outputs, executor(sample), strict=True))
-        chip = run.run(sample, executor.outputs)
+            trained_on = dict(zip(scales, executor(sample, list(scales)), strict=True))
+        chip = run.run(sample, scales)
         steps = {name: np.rint((trained_on[name].numpy() - chip[name]) / scale).astype(int) for name, scale in scales.items()}
         values += sum(array.size for array in steps.values())
         wrong = sum(int(np.count_nonzero(array)) for array in steps.values())
@@ -142,10 +142,30 @@ def _own_differences(model: QuantizedModel, executor: QuantExecutor, run: Intege
                 continue
             wrong = int(np.count_nonzero(results[name].numpy() != chip[name]))
             if wrong:
-                form = "looked up" if step.form is not None else "computed"
-                found[f"{step.node.op_type}, {form}"] += wrong
+                found[f"{step.node.op_type}, {_cause(step)}"] += wrong
             known[name] = torch.from_numpy(np.array(chip[name])).to(results[name].dtype)
     return found
+
+
+def _integer_ends(model: QuantizedModel, executor: QuantExecutor) -> list[str]:
+    """The outputs of the network; of one that is float on the chip, the integers that it is computed from."""
+    writers = {name: step for step in executor.steps for name, _ in step.writes}
+    found: list[str] = []
+    waiting = list(executor.outputs)
+    while waiting:
+        name = waiting.pop(0)
+        if name in model.graph.produced and name in model.lowered.stored:
+            found.append(name)
+        elif name in writers:
+            waiting += [read.name for read in writers[name].reads if read is not None and not read.is_constant]
+    return list(dict.fromkeys(found))
+
+
+def _cause(step: Step) -> str:
+    """Why a step in PyTorch can be off by one where the chip's is not."""
+    if step.inside is not None:
+        return "gates of a step in float32"
+    return "a table with a step" if step.form is not None else "a sum in float32 at a rounding edge"
 
 
 def main() -> None:

@@ -26,6 +26,7 @@ from espdl.quantize.equalization import equalize_network
 from espdl.quantize.export import ExportOptions, build_record, file_bytes
 from espdl.quantize.file_model import FileModel
 from espdl.quantize.graph import QuantGraph
+from espdl.quantize.imported_names import remember_names
 from espdl.quantize.importer import load_network
 from espdl.quantize.layer_names import with_prepared_names
 from espdl.quantize.layout import Order
@@ -181,6 +182,7 @@ def quantize(
     if streaming is not None:
         require_streamable(model, platform.chip, streaming)
     setting = with_prepared_names(setting, loaded, model)
+    remember_names(loaded, model)
     given = [] if test_inputs is None else [next(samples_of([test_inputs], loaded))]
     if test_values and not given and not is_needed:
         raise EspdlError("test values need an input", hint="give test_inputs, or calibration data")

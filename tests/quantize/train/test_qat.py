@@ -169,6 +169,29 @@ def test_a_module_with_several_outputs_in_a_loop_of_ones_own(tmp_path: Path) -> 
     assert Model(tmp_path / "net.espdl").test()
 
 
+def test_parameters_have_the_names_of_the_network_that_was_given() -> None:
+    class Named(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3, bias=False), torch.nn.BatchNorm2d(8), torch.nn.ReLU())
+            self.device = torch.nn.Conv2d(8, 4, 1)
+            self.head = torch.nn.Linear(4, 5, bias=False)
+
+        def forward(self, image: Any) -> Any:
+            return self.head(self.device(self.stem(image)).mean((2, 3)))
+
+    images = np.random.default_rng(0).standard_normal((4, 1, 3, 8, 8)).astype(np.float32)
+    model = espdl.quantize.train.prepare(Named().eval(), list(images), [1, 3, 8, 8])
+    names = dict(model.named_parameters())
+    assert {"stem.0.weight", "stem.0.bias", "device_.weight", "head.weight"} <= set(names)
+    assert not any("onnx" in name or "MatMul" in name for name in names)
+    assert model.stem is not None and names["stem.0.weight"].shape == (8, 3, 3, 3)
+    with pytest.raises(EspdlError, match="stays where it is"):
+        model.stem.half()
+    onnx_names = dict(prepared().named_parameters())
+    assert {"w0", "b0", "w1", "b1", "w2", "b2"} == set(onnx_names)
+
+
 def test_a_network_that_rearranges_its_batch_runs_sample_by_sample() -> None:
     nodes = [
         op("MatMul", "x w", "h"),

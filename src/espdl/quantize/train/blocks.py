@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from espdl.quantize.assign import module_of
+from espdl.quantize.imported_names import ImportedNames, imported_names
 from espdl.quantize.passes.tools import constant
 from espdl.quantize.train.executor import KEEPS_INTEGERS, QuantExecutor, Step, outside_reads
 
@@ -23,17 +24,20 @@ class Block:
         is_trained: whether they have weights to learn; otherwise they are only run.
         inputs: tensors read from outside.
         outputs: tensors read outside, or outputs of the network.
+        names: what users call the layers.
     """
 
     steps: list[Step]
     is_trained: bool
     inputs: list[str] = field(default_factory=list)
     outputs: list[str] = field(default_factory=list)
+    names: ImportedNames = field(default_factory=ImportedNames)
 
     @property
     def name(self) -> str:
         """First and last of its layers that have weights, for people."""
-        names = [step.name for step in self.steps if is_computing(step)] or [step.name for step in self.steps]
+        steps = [step for step in self.steps if is_computing(step)] or self.steps
+        names = list(dict.fromkeys(self.names.layer(step.name) for step in steps))
         return names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"
 
 
@@ -82,8 +86,9 @@ def build_blocks(executor: QuantExecutor, block_size: int, interested: Collectio
             continue
         found.append(Block(steps, trained))
         unit_of.update(dict.fromkeys(members, len(found) - 1))
-    chosen = set(interested)
+    chosen, names = set(interested), imported_names(executor.graph.model)
     for block in found:
+        block.names = names
         block.is_trained &= not chosen or any(step.name in chosen for step in block.steps)
         block.inputs = outside_reads(block.steps)
     for index, block in enumerate(found):

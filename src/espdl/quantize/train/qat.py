@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
+import onnx_ir as ir
 import torch
 
 from espdl.chips import DEFAULT_TARGET
@@ -14,18 +15,46 @@ from espdl.errors import EspdlError
 from espdl.quantize.api import QuantizedModel, quantize
 from espdl.quantize.assign import module_of
 from espdl.quantize.export import build_record, file_bytes, output_places
+from espdl.quantize.imported_names import imported_names
 from espdl.quantize.setting import QuantizationSetting
 from espdl.quantize.test_values import with_test_values
 from espdl.quantize.torch_import import export_network
 from espdl.quantize.train.executor import QuantExecutor
 
 
+class Layer(torch.nn.Module):
+    """Holds the parameters whose names begin alike, so that they have dots in their names. It computes nothing."""
+
+    def _apply(self, *args: Any, **kwargs: Any) -> Any:
+        _stay()
+
+
+def _stay() -> NoReturn:
+    raise EspdlError("a prepared network stays where it is, in float32", hint="prepare(..., device='cuda')")
+
+
+def _enter(module: torch.nn.Module, name: str, parameter: torch.nn.Parameter) -> None:
+    """Registers a parameter by a name with dots. A part that is taken by something else gets ``_`` behind it."""
+    *path, last = [part or "_" for part in name.split(".")]
+    for part in path:
+        while not isinstance(getattr(module, part, None), Layer):
+            if not hasattr(module, part):
+                module.add_module(part, Layer())
+                break
+            part += "_"
+        module = getattr(module, part)
+    while hasattr(module, last):
+        last += "_"
+    module.register_parameter(last, parameter)
+
+
 class QuantModule(torch.nn.Module):
     """The network of a quantized model, rounded in ``forward`` as the chip rounds it.
 
-    Its parameters are the weights, biases and other constants that become integers, by the names of the network with ``_`` for what a
-    parameter's name cannot have. Exponents stay as calibration chose them. Batch normalisation is part of the weights, there is no
-    dropout: ``train()`` and ``eval()`` change nothing.
+    Its parameters are the weights, biases and other constants that become integers. ``named_parameters()`` calls them as the network that
+    was given does, where they are in it: ``head.weight`` of a PyTorch module is ``head.weight`` here. What passes or exporters made is
+    called after its layer: ``conv1.weight`` with a batch normalisation in it, ``conv1.bias``. Exponents stay as calibration chose them.
+    Batch normalisation is part of the weights, there is no dropout: ``train()`` and ``eval()`` change nothing.
 
     Args:
         model: what quantizing returned; :meth:`export` changes its graph.
@@ -37,19 +66,14 @@ class QuantModule(torch.nn.Module):
         self._quantized = model
         self._executor = QuantExecutor(model.graph, device, lowering=model.export.lowering)
         self._batches: bool | None = None
-        for name in _learning(self._executor):
+        names = imported_names(model.graph.model)
+        for name, (node, index) in _learning(self._executor).items():
             parameter = torch.nn.Parameter(self._executor.parameters[name])
             self._executor.parameters[name] = parameter
-            self.register_parameter(self._free_name(name), parameter)
-
-    def _free_name(self, name: str) -> str:
-        plain = "".join(c if c.isalnum() else "_" for c in name)
-        while hasattr(self, plain):
-            plain += "_"
-        return plain
+            _enter(self, names.constant(name, node, index), parameter)
 
     def _apply(self, *args: Any, **kwargs: Any) -> Any:
-        raise EspdlError("a prepared network stays where it is, in float32", hint="prepare(..., device='cuda')")
+        _stay()
 
     @property
     def device(self) -> torch.device:
@@ -167,15 +191,18 @@ def prepare(
     return QuantModule(model, device)
 
 
-def _learning(executor: QuantExecutor) -> list[str]:
-    """Constants that are numbers of a layer: bounds of a Clip and what Pad fills in, which have the integers of its input, are not."""
-    found: dict[str, bool] = {}
+def _learning(executor: QuantExecutor) -> dict[str, tuple[ir.Node, int]]:
+    """Constants that are numbers of a layer, with the node and input that read them first: bounds of a Clip and what Pad fills in, which
+    have the integers of its input, are not."""
+    found: dict[str, tuple[ir.Node, int]] = {}
+    bound: set[str] = set()
     for step in executor.steps:
-        bound = module_of(step.node).quantization.inputs_like_first
+        like_first = module_of(step.node).quantization.inputs_like_first
         for index, read in enumerate(step.reads):
             if read is not None and read.is_constant and read.place is not None:
-                found[read.name] = found.get(read.name, True) and index not in bound
-    return [name for name, learns in found.items() if learns and executor.parameters[name].is_floating_point()]
+                found.setdefault(read.name, (step.node, index))
+                bound |= {read.name} if index in like_first else set()
+    return {name: where for name, where in found.items() if name not in bound and executor.parameters[name].is_floating_point()}
 
 
 def _near(tensor: torch.Tensor) -> float:
