@@ -116,6 +116,17 @@ def test_qat_of_a_classifier(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ca
 
 
 @pytest.mark.torch
+def test_qat_of_a_detector(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("torch", reason=NO_TORCH)
+    run("qat_detector.py", tmp_path, ["--pictures", "320", "--float-epochs", "10", "--epochs", "2"], monkeypatch)
+    words = capsys.readouterr().out.split("test mAP: ")[1].replace(",", "").split()
+    floating, before, after = (float(words[place]) for place in (1, 3, 5))
+    assert floating > 0.5 and after > before + 0.2
+    model = Model(tmp_path / "detector_qat.espdl")
+    assert model.test() and len(model.get_outputs()) == 2
+
+
+@pytest.mark.torch
 def test_tqt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("torch", reason=NO_TORCH)
     run("tqt.py", tmp_path, ["--size", "64", "--steps", "8", "--tqt-steps", "20"], monkeypatch)
