@@ -11,7 +11,7 @@ import pytest
 
 from espdl.chips import get_chip
 from espdl.quantize.api import quantize
-from espdl.quantize.balance import balance_channels, tensors_to_measure
+from espdl.quantize.balance import Widths, balance_channels, tensors_to_measure
 from espdl.quantize.balance.factors import Demands, choose_factors
 from espdl.quantize.balance.groups import find_groups
 from espdl.quantize.balance.moments import Moments
@@ -75,7 +75,7 @@ def measured(model: ir.Model, samples: Sequence[Mapping[str, Any]] = SAMPLES) ->
 
 def balanced(source: Any, target: str, **options: Any) -> tuple[ir.Model, ir.Model, int]:
     before = prepared(source, target)
-    result = balance_channels(before, get_chip(target), 8, measured(before), **options)
+    result = balance_channels(before, get_chip(target), Widths(8), measured(before), **options)
     return before, result.model, result.places
 
 
@@ -94,7 +94,7 @@ def test_the_network_computes_the_same(activation: str, target: str) -> None:
 def test_the_network_given_is_not_changed() -> None:
     before = prepared(mobile_block())
     arrays = {name: value.const_value.numpy().copy() for name, value in before.graph.initializers.items() if value.const_value}
-    balance_channels(before, get_chip("esp32s3"), 8, measured(before))
+    balance_channels(before, get_chip("esp32s3"), Widths(8), measured(before))
     for name, array in arrays.items():
         np.testing.assert_array_equal(before.graph.initializers[name].const_value.numpy(), array)  # type: ignore[union-attr]
 
@@ -176,7 +176,7 @@ def test_nothing_is_done_without_finite_data() -> None:
     model = prepared(mobile_block())
     bad: list[Mapping[str, Any]] = [{"x": np.full((1, 3, 12, 12), np.nan, np.float32)}]
     for samples in ([], bad):
-        result = balance_channels(model, get_chip("esp32s3"), 8, measured(model, samples))
+        result = balance_channels(model, get_chip("esp32s3"), Widths(8), measured(model, samples))
         assert result.places == 0 and result.model is model
 
 
@@ -297,7 +297,7 @@ def test_a_shift_needs_room_in_the_accumulator() -> None:
     offsets = offsets_of(model, group, {layer.result: np.full(4, 100.0) for layer in group.writers})
     assert (offsets["s"] == 200.0).all()
     steps = {layer.source: 1.0 for layer in (*group.writers, *group.readers)}
-    assert fits_accumulators(get_chip("esp32s3"), 8, group, offsets, steps)
+    assert fits_accumulators(get_chip("esp32s3"), Widths(8), group, offsets, steps)
     narrow = {name: step / 256 for name, step in steps.items()}
-    assert not fits_accumulators(get_chip("esp32s3"), 8, group, offsets, narrow)
-    assert fits_accumulators(get_chip("esp32p4"), 8, group, offsets, narrow)
+    assert not fits_accumulators(get_chip("esp32s3"), Widths(8), group, offsets, narrow)
+    assert fits_accumulators(get_chip("esp32p4"), Widths(8), group, offsets, narrow)

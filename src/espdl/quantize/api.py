@@ -28,9 +28,11 @@ from espdl.quantize.file_model import FileModel
 from espdl.quantize.graph import QuantGraph
 from espdl.quantize.imported_names import remember_names
 from espdl.quantize.importer import load_network
+from espdl.quantize.kept_samples import KeptSamples
 from espdl.quantize.layer_names import with_prepared_names
 from espdl.quantize.layout import Order
 from espdl.quantize.lower import Lowered
+from espdl.quantize.mixed import MixedPrecision, choose_precision, require_mixable
 from espdl.quantize.passes.tools import input_shapes_of
 from espdl.quantize.pipeline import prepare
 from espdl.quantize.platform import TargetPlatform, get_target_platform
@@ -59,11 +61,13 @@ class QuantizedModel(FileModel):
         samples: the first few calibration samples.
         export: what else the file was made with.
         stream: the same network as a file for chunks, where it was asked for.
+        mixed: which layers went to 16 bits for ``mixed_precision``, and why; None where it was not asked for.
     """
 
     samples: list[Sample]
     export: ExportOptions = field(default_factory=ExportOptions)
     stream: StreamingModel | None = None
+    mixed: MixedPrecision | None = None
 
     @property
     def warnings(self) -> list[str]:
@@ -110,6 +114,7 @@ class QuantizedModel(FileModel):
             lines = [f"Run of the file against the float network, {counted(len(self.samples), 'calibration sample')}:"]
             lines += [f"  {name}: {decibels:.1f} dB" for name, decibels in self.snr(self.samples).items()]
         lines += [f"  {measure}" for measure in self.measures]
+        lines += [f"    {line}" for line in (self.mixed.lines() if self.mixed is not None else ())]
         lines += [f"  note: {warning}" for warning in self.warnings]
         compared = Compared(self.data, self.graph.original, self.samples, target=self.graph.chip, stored=self.lowered.stored)
         if self.samples and compared.layers:
@@ -167,6 +172,7 @@ def quantize(
     setting = setting or QuantizationSettingFactory.espdl_setting(platform.activation_bits or 8)
     check_setting(setting)
     check_places(setting, platform)
+    require_mixable(platform, setting)
     tables = setting.lut_optimization_setting
     fused = tables.target_ops if platform.activation_bits == 16 and setting.lut_optimization else ()
     export = ExportOptions(metadata, model_version, LoweringOptions(frozenset(fused), tables.step, table_step))
@@ -188,7 +194,19 @@ def quantize(
         raise EspdlError("test values need an input", hint="give test_inputs, or calibration data")
     kept: list[Sample] = []
     equalized, samples, scales = equalize_network(model, platform, setting, samples, calib_steps)
-    graph = quantize_graph(equalized, platform, setting, _keep(samples, kept), calib_steps, device, export.lowering)
+    mixed = None
+
+    def quantize_with(chosen: QuantizationSetting, data: Iterable[Sample]) -> QuantGraph:
+        return quantize_graph(equalized, platform, chosen, data, calib_steps, device, export.lowering)
+
+    if setting.mixed_precision:
+        with KeptSamples(_keep(samples, kept)) as again:
+            graph, mixed = choose_precision(
+                equalized, platform, setting, kept, export, lambda chosen: quantize_with(chosen, again)
+            )
+        graph.measures.append(mixed.sentence())
+    else:
+        graph = quantize_with(setting, _keep(samples, kept))
     if equalized is not model:
         graph.reference, graph.scales = model, joined(scales, graph.scales)
         graph.measures.insert(0, f"weights equalised around {counted(len(scales), 'tensor')}")
@@ -202,7 +220,7 @@ def quantize(
     if streaming is not None:
         sample = (given or kept)[0] if test_values else None
         stream = streaming_model(graph, streaming, export, _output_orders(graph, lowered), sample, test_output_names)
-    return QuantizedModel(graph, record, data, lowered, kept, export, stream)
+    return QuantizedModel(graph, record, data, lowered, kept, export, stream, mixed)
 
 
 def _output_orders(graph: QuantGraph, lowered: Lowered) -> dict[str, Order]:

@@ -10,7 +10,7 @@ import onnx_ir as ir
 from espdl.free_memory import give_back_memory
 from espdl.quantize.align import align_representations
 from espdl.quantize.assign import assign
-from espdl.quantize.balance import Balanced, balance_channels, tensors_to_measure
+from espdl.quantize.balance import Balanced, Widths, balance_channels, tensors_to_measure
 from espdl.quantize.bias_correction import BiasCorrection
 from espdl.quantize.calibrate import Listener, calibrate, calibrate_from, gate_reaches, run_network, set_gates, watched
 from espdl.quantize.dataloader import Sample
@@ -104,18 +104,18 @@ def _balance(
 ) -> tuple[QuantGraph, Balanced]:
     """The graph with its channels balanced for 8 bits, and calibrated.
 
-    What a user sends elsewhere or sets by hand keeps its scale. One look at the data is enough where every exponent is chosen by what
+    What a user sends to float or sets by hand keeps its scale, what runs in 16 bits goes along with the rest. One look at the data is enough where every exponent is chosen by what
     errors do: what was seen is scaled afterwards. Other algorithms count every value of the balanced network, which therefore is run
     again; the samples, which may come from a stream, are kept for that.
     """
-    untouched = {*setting.dispatching_table.platforms, *setting.custom_tqc}
+    untouched = {name for name in (*setting.dispatching_table.platforms, *setting.custom_tqc) if not before.bits[name]}
     if setting.quant_config_modify:
         untouched |= set(setting.quant_config_modify_setting.custom_config)
-    names = tensors_to_measure(before.model, untouched)
+    names, widths = tensors_to_measure(before.model, untouched), _widths(before)
     if _chooses_by_error(setting):
         survey, gates = Survey(dict.fromkeys([*names, *watched(before)])), gate_reaches(before)
         run_network(before.model, samples, total, [survey, *gates, *listeners])
-        balanced = balance_channels(before.model, platform.chip, 8, survey.moments(), untouched)
+        balanced = balance_channels(before.model, platform.chip, widths, survey.moments(), untouched)
         graph = _balanced_graph(before, balanced, platform, setting)
         give_back_memory()
         calibrate_from(graph, survey, balanced.scales)
@@ -124,10 +124,15 @@ def _balance(
     with KeptSamples(samples) as kept:
         survey = Survey(names)
         run_network(before.model, kept, total, [survey])
-        balanced = balance_channels(before.model, platform.chip, 8, survey.moments(), untouched, shift=False)
+        balanced = balance_channels(before.model, platform.chip, widths, survey.moments(), untouched, shift=False)
         graph = _balanced_graph(before, balanced, platform, setting)
         calibrate(graph, kept, total, listeners)
     return graph, replace(balanced, scales={})
+
+
+def _widths(graph: QuantGraph) -> Widths:
+    wide = {name: bits for name, bits in graph.bits.items() if bits == 16}
+    return Widths(8, wide, {name: bits for name, bits in wide.items() if name not in graph.narrow})
 
 
 def _balanced_graph(before: QuantGraph, balanced: Balanced, platform: TargetPlatform, setting: QuantizationSetting) -> QuantGraph:
@@ -153,7 +158,8 @@ def _unite_exponents(graph: QuantGraph, balanced: Balanced) -> None:
     make too large by a quarter of a step in the mean.
     """
     for names in balanced.meeting:
-        infos = [info for name in names if (info := graph.produced.get(name)) is not None and info.has_exponents]
+        found = [info for name in names if (info := graph.produced.get(name)) is not None and info.has_exponents]
+        infos = [info for info in found if info.bits == 8]
         for info in infos:
             info.set_exponents((max(other.exponent for other in infos),))
 

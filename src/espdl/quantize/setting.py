@@ -213,6 +213,19 @@ class WeightRoundingSetting(SettingGroup):
 
 
 @dataclass
+class MixedPrecisionSetting(SettingGroup):
+    """How much may go to 16 bits (:mod:`espdl.quantize.mixed`).
+
+    Attributes:
+        more_latency: share of the estimated latency in 8 bits that may be added: 0.25 is a quarter more.
+        snr_db: no further layers once the outputs have this SNR in dB, on the first calibration samples; None uses the whole budget.
+    """
+
+    more_latency: float = 0.25
+    snr_db: float | None = None
+
+
+@dataclass
 class BiasCorrectSetting(SettingGroup):
     """Correction of biases (:class:`espdl.quantize.bias_correction.BiasCorrection`), of the layers named or of all.
 
@@ -286,6 +299,8 @@ class QuantizationSetting(SettingGroup):
     channel_balancing: bool = False
     weight_rounding: bool = False
     weight_rounding_setting: WeightRoundingSetting = field(default_factory=WeightRoundingSetting)
+    mixed_precision: bool = False
+    mixed_precision_setting: MixedPrecisionSetting = field(default_factory=MixedPrecisionSetting)
     weight_split: bool = False
     weight_split_setting: WeightSplitSetting = field(default_factory=WeightSplitSetting)
     channel_split: bool = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -48,6 +49,7 @@ CHOICES = (
     Choice("bias_correct_setting.collecting_device", ("executor", "cpu")),
     Choice("channel_balancing", (False, True)),
     Choice("weight_rounding", (False, True)),
+    Choice("mixed_precision", (False, True)),
     Choice("fusion", (True,)),
     Choice("fusion_setting.remove_useless_quantization", (True,)),
     Choice("fusion_setting.fuse_activation", (True,)),
@@ -103,6 +105,11 @@ def check_setting(setting: QuantizationSetting) -> None:
         if not isinstance(count, int) or isinstance(count, bool) or count < 1:
             default = getattr(type(getattr(setting, group))(), name)
             raise EspdlError(f"{path} = {count!r} is no number of {what}", hint=f"{default} is the default")
+    mixed = setting.mixed_precision_setting
+    if not _is_number(mixed.more_latency) or not mixed.more_latency > 0:
+        raise EspdlError(f"mixed_precision_setting.more_latency = {mixed.more_latency!r} is no share", hint="0.25 is a quarter more")
+    if mixed.snr_db is not None and not _is_number(mixed.snr_db):
+        raise EspdlError(f"mixed_precision_setting.snr_db = {mixed.snr_db!r} is no number of decibels", hint="None sets no aim")
     step = setting.lut_optimization_setting.step
     if not isinstance(step, int) or step < 1 or step & (step - 1):
         raise EspdlError(f"lut_optimization_setting.step = {step!r} is not a power of two", hint="32 is the default")
@@ -127,6 +134,10 @@ def check_places(setting: QuantizationSetting, platform: TargetPlatform) -> None
                 where=where,
                 hint=f"get_target_platform({platform.chip.name!r}, 16), say",
             )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def check_layer_names(names: Iterable[str], known: Iterable[str], where: str) -> None:

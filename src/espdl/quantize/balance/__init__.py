@@ -2,5 +2,6 @@
 
 from espdl.quantize.balance.balance import Balanced, balance_channels, tensors_to_measure
 from espdl.quantize.balance.equalize import equalize, tensors_to_equalize
+from espdl.quantize.balance.widths import Widths
 
-__all__ = ["Balanced", "balance_channels", "equalize", "tensors_to_equalize", "tensors_to_measure"]
+__all__ = ["Balanced", "Widths", "balance_channels", "equalize", "tensors_to_equalize", "tensors_to_measure"]

@@ -16,6 +16,7 @@ from espdl.quantize.balance.groups import Group, find_groups
 from espdl.quantize.balance.layers import Layer, Vector
 from espdl.quantize.balance.moments import Moments, per_channel, sensitivities
 from espdl.quantize.balance.shifts import Shift, apply_shift, centres, fits_accumulators, largest_shifted, offsets_of, shift_of
+from espdl.quantize.balance.widths import Widths
 from espdl.quantize.passes.tools import Editor
 from espdl.quantize.scale import Scale, Scales
 
@@ -57,7 +58,7 @@ def tensors_to_measure(model: ir.Model, untouched: Collection[str] = ()) -> list
 def balance_channels(
     model: ir.Model,
     chip: Chip,
-    bits: int,
+    widths: Widths,
     moments: Mapping[str, Moments],
     untouched: Collection[str] = (),
     shift: bool = True,
@@ -72,10 +73,12 @@ def balance_channels(
     channels that do not are scaled by no more than lets the largest value seen reach it. The clip then cuts off what integers cannot
     hold anyway.
 
+    Layers of more bits take part: what they read and write is scaled with the tensors that they share factors with, and asks for nothing.
+
     Args:
         model: a prepared network; it is not changed.
         chip: whether its weights have one exponent per channel, and the width of its biases count.
-        bits: of weights and activations.
+        widths: of weights and activations.
         moments: of :func:`tensors_to_measure`, on calibration data; nothing is done without any.
         untouched: names of nodes that must keep what they read and write.
         shift: whether tensors may be shifted, too (:mod:`espdl.quantize.balance.shifts`).
@@ -85,13 +88,13 @@ def balance_channels(
     """
     balanced, unshifted, noise = model.clone(), set[int](), sensitivities(model) if moments else {}
     while moments:
-        work = _Work(balanced, chip, bits, untouched, dict(moments), dict(noise), shift, unshifted)
+        work = _Work(balanced, chip, widths, untouched, dict(moments), dict(noise), shift, unshifted)
         if not work.groups:
             break
         scaled = work.choose()
         if work.too_wide <= unshifted:
             work.apply(scaled)
-            meeting = tuple(tuple(group.tensors) for group in scaled if len(group.writers) > 1)
+            meeting = tuple(tuple(group.held) for group in scaled if len(group.writers) > 1)
             return Balanced(balanced, len(scaled), meeting, work.scales) if scaled else Balanced(model)
         unshifted |= work.too_wide
         del work, scaled  # before the next takes as much memory
@@ -108,7 +111,7 @@ class _Work:
         self,
         model: ir.Model,
         chip: Chip,
-        bits: int,
+        widths: Widths,
         untouched: Collection[str],
         moments: dict[str, Moments],
         noise: dict[str, Vector | float],
@@ -117,12 +120,12 @@ class _Work:
     ) -> None:
         self.model = model
         self.chip = chip
-        self.bits = bits
-        self.groups, self.layers = find_groups(model, untouched)
-        kinds = [shift_of(group) if shift and i not in unshifted else Shift.NONE for i, group in enumerate(self.groups)]
+        self.widths = widths
+        groups, self.layers = find_groups(model, untouched)
+        self.groups = widths.demanding(model, groups)
+        kinds = [self._kind(group) if shift and i not in unshifted else Shift.NONE for i, group in enumerate(self.groups)]
         self.per_channel = chip.per_channel_weights
-        self.top = float(2 ** (bits - 1) - 1)
-        self.largest_bias = float(2 ** (chip.export_bias_bits(bits) - 1) - 1)
+        self.top = float(2 ** (widths.bits - 1) - 1)
         self.moments = moments
         self.noise = noise
         self.behind = {id(layer): self._spread(self.noise.get(layer.result, 1.0), layer.outputs) for layer in self.layers}
@@ -148,7 +151,7 @@ class _Work:
         self._shifts = {id(group): self._offsets(group) for group in scaled if self._kinds[id(group)] is not Shift.NONE}
         steps = {layer.source: self._step(layer.source) for layer in self.layers}
         for place, group in enumerate(self.groups):
-            if id(group) in self._shifts and not fits_accumulators(self.chip, self.bits, group, self._shifts[id(group)], steps):
+            if id(group) in self._shifts and not fits_accumulators(self.chip, self.widths, group, self._shifts[id(group)], steps):
                 self.too_wide.add(place)
         return scaled
 
@@ -186,6 +189,10 @@ class _Work:
             largest = np.minimum(largest, group.bound)
         self.largest[id(group)] = np.maximum(largest, max(largest.max() * SMALLEST_SHARE, 1e-9))
 
+    def _kind(self, group: Group) -> Shift:
+        kind = shift_of(group)
+        return Shift.NONE if kind is Shift.FLOOR and self.widths.has_wide_activation(group) else kind
+
     def _offsets(self, group: Group) -> dict[str, Vector]:
         if self._kinds[id(group)] is Shift.FLOOR:
             return offsets_of(self.model, group, {layer.result: np.full(group.channels, self.top + 1) for layer in group.writers})
@@ -195,7 +202,7 @@ class _Work:
         return 2 * self.top + 1 if self._kinds[id(group)] is Shift.FLOOR else self.top
 
     def _step(self, name: str) -> float:
-        """The step of a tensor that layers read, about: 1 where it was scaled for that."""
+        """The step of a tensor in the narrower width that layers read, about: 1 where it was scaled for that."""
         if any(name in group.tensors for group in self.groups if id(group) in self._factors):
             return 1.0
         return 2.0 ** math.ceil(math.log2(max(float(self.moments[name].largest.max()), 1e-9) / (self.top + 0.5)))
@@ -209,7 +216,7 @@ class _Work:
             largest=self.largest[id(group)],
             bound=group.bound,
             reached=self.reached[id(group)],
-            activation=sensitivity * len(group.tensors) / 12,
+            activation=sensitivity * len(group.held) / 12,
             writers=np.stack([sensitivity * self._writer_noise(layer, n) for layer in group.writers]),
             readers=np.stack([self._reader_noise(layer, n) for layer in group.readers]),
             writer_largest=np.stack([self._writer_largest(layer) for layer in group.writers]),
@@ -218,10 +225,13 @@ class _Work:
         )
 
     def _writer_noise(self, layer: Layer, channels: int) -> Vector:
-        """Noise of a result per squared step of its weights: a twelfth of the mean squares that they are multiplied by."""
+        """Noise of a result per squared step of its weights: a twelfth of the mean squares that they are multiplied by.
+
+        Wider weights count as if they had as many bits as the others, and less noise.
+        """
         if self.per_channel:
             return np.zeros(channels)
-        square = self.moments[layer.source].square
+        square = self.moments[layer.source].square * self.widths.finer_weights(layer) ** 2
         if layer.depthwise:
             return square * (layer.taps * ROUNDED_TOGETHER / 12)
         inputs = per_channel(square, layer.shape[1], False)
@@ -229,6 +239,7 @@ class _Work:
 
     def _reader_noise(self, layer: Layer, channels: int) -> Vector:
         square = per_channel(self.moments[layer.source].square, channels, False) * (layer.taps / 12)
+        square = square * self.widths.finer_weights(layer) ** 2
         behind = self.behind[id(layer)]
         if not self.per_channel:
             return square * ROUNDED_TOGETHER * (behind if layer.depthwise else behind.sum())
@@ -243,7 +254,9 @@ class _Work:
     def _writer_bias(self, layer: Layer, channels: int) -> Vector:
         if layer.bias is None:
             return np.zeros(channels)
-        return np.abs(layer.bias) / (self.largest_bias * self._step(layer.source))
+        largest = float(2 ** (self.chip.export_bias_bits(self.widths.of_activations(layer)) - 1) - 1)
+        step = self._step(layer.source) * self.widths.finer_activations(layer) * self.widths.finer_weights(layer)
+        return np.abs(layer.bias) / (largest * step)
 
     def _reader_largest(self, layer: Layer, channels: int) -> Vector:
         if not self.per_channel:

@@ -28,6 +28,7 @@ class Group:
         readers: layers that read one: their input channels take the inverse.
         sizes: sizes of axis 1 of all of them, by name.
         tensors: names of those that need an exponent; what only an activation reads does not.
+        held: those of them that are rounded to the width that factors are chosen for.
         relays: nodes between them, in execution order.
         clips: those that cut the group off at ``bound``.
         bound: upper bound of all clips; None without any.
@@ -38,6 +39,7 @@ class Group:
     readers: list[Layer] = field(default_factory=list)
     sizes: dict[str, int] = field(default_factory=dict)
     tensors: list[str] = field(default_factory=list)
+    held: list[str] = field(default_factory=list)
     relays: list[ir.Node] = field(default_factory=list)
     clips: list[ir.Node] = field(default_factory=list)
     bound: float | None = None
@@ -73,6 +75,7 @@ def find_groups(model: ir.Model, untouched: Collection[str] = ()) -> tuple[list[
             group.sizes[name] = shape[1]
             if sole_consumer(value, "Relu", "Clip") is None:
                 group.tensors.append(name)
+                group.held.append(name)
     for node in model.graph:
         found = groups.get(sets.root(node.outputs[0].name or ""))
         if found is not None and id(node) not in layers:

@@ -13,6 +13,7 @@ from espdl.dtypes import QuantType
 from espdl.quantize.balance.groups import Group
 from espdl.quantize.balance.layers import Layer, Vector
 from espdl.quantize.balance.moments import Moments, per_channel
+from espdl.quantize.balance.widths import Widths
 from espdl.quantize.passes.tools import Editor, attribute, constant, sole_consumer
 
 ROOM = 0.5
@@ -134,34 +135,38 @@ def absorbed(layer: Layer, offset: Vector) -> Iterator[Vector]:
         yield block.reshape(len(block), -1)
 
 
-def fits_accumulators(chip: Chip, bits: int, group: Group, offsets: dict[str, Vector], steps: dict[str, float]) -> bool:
+def fits_accumulators(chip: Chip, widths: Widths, group: Group, offsets: dict[str, Vector], steps: dict[str, float]) -> bool:
     """Whether sums stay in the chip's accumulators with a shift: it starts in the bias, and is taken back product by product.
 
     Args:
-        chip, bits: whose accumulators are asked for.
+        chip, widths: whose accumulators are asked for.
         group: with final weights.
         offsets: of its tensors.
-        steps: the step of each tensor that one of the layers reads.
+        steps: the step of each tensor that one of the layers reads, in ``widths.bits``.
     """
-    quant_type = QuantType.SYMM_8BIT if bits == 8 else QuantType.SYMM_16BIT
-    room = 2.0 ** (chip.macs(quant_type).block.bits - 1) * ROOM
     for layer in group.writers:
-        step = steps[layer.source] * _weight_steps(chip, bits, layer)
-        if (np.abs(offsets[layer.result]) / step).max() > room:
+        if (np.abs(offsets[layer.result]) / _product_steps(chip, widths, layer, steps)).max() > _room(chip, widths, layer):
             return False
     for layer in group.readers:
         blocks = absorbed(layer, offsets[layer.source])
         rest = np.concatenate([np.abs(np.cumsum(block[:, ::-1], axis=1)).max(axis=1) for block in blocks])
-        if (rest / (steps[layer.source] * _weight_steps(chip, bits, layer))).max() > room:
+        if (rest / _product_steps(chip, widths, layer, steps)).max() > _room(chip, widths, layer):
             return False
     return True
 
 
-def _weight_steps(chip: Chip, bits: int, layer: Layer) -> Vector:
+def _room(chip: Chip, widths: Widths, layer: Layer) -> float:
+    quant_type = QuantType.SYMM_8BIT if widths.of_activations(layer) == 8 else QuantType.SYMM_16BIT
+    return float(2.0 ** (chip.macs(quant_type).block.bits - 1) * ROOM)
+
+
+def _product_steps(chip: Chip, widths: Widths, layer: Layer, steps: dict[str, float]) -> Vector:
+    """What 1 in the accumulator of each output channel stands for."""
     largest = np.maximum(layer.largest_by_output(), 1e-30)
     if not chip.per_channel_weights:
         largest = np.full_like(largest, largest.max())
-    return np.exp2(np.ceil(np.log2(largest / (2 ** (bits - 1) - 0.5))))
+    weights = np.exp2(np.ceil(np.log2(largest / (2 ** (widths.of_weights(layer) - 1) - 0.5))))
+    return weights * (steps[layer.source] * widths.finer_activations(layer))
 
 
 def _pads(node: ir.Node) -> bool:
