@@ -20,10 +20,11 @@ FLOORS: dict[str, int] = {
     "free_memory": 0,
     "fbs": 1,
     "dl": 2,
-    **dict.fromkeys(("quantize", "estimate"), 3),
-    **dict.fromkeys(("api", "executor", "core", "IR", "quantization", "demo", "report", "deploy", "vision", "audio"), 4),
-    "cli": 5,
-    **dict.fromkeys(("__init__", "__main__"), 6),
+    "estimate": 3,
+    "quantize": 4,
+    **dict.fromkeys(("api", "executor", "core", "IR", "quantization", "demo", "report", "deploy", "vision", "audio"), 5),
+    "cli": 6,
+    **dict.fromkeys(("__init__", "__main__"), 7),
 }
 """By room: a module or package right under ``espdl``. Those of floor 0 are one room."""
 

@@ -43,6 +43,12 @@ def command(
         Parameter(help="Bits of weights and of activations; none: a float file, which needs no --calib."),
     ] = None,
     setting: Annotated[Path | None, Parameter(help="Recipe: a TOML file of quantization settings.", validator=FILE)] = None,
+    mixed_precision: Annotated[
+        bool, Parameter(help="Put the layers in 16 bits that gain most for their time.", show_default=False)
+    ] = False,
+    more_latency: Annotated[
+        float | None, Parameter(help="With --mixed-precision: share of the estimated latency that may be added; 0.25.")
+    ] = None,
     test_values: Annotated[bool, Parameter(help="Embed an input and its outputs for espdl test.", show_default=False)] = False,
     mean: Annotated[str, PER_CHANNEL, Parameter(help="Of pixels in 0..1, for all channels or each: 0.485,0.456,0.406.")] = "0",
     std: Annotated[str, PER_CHANNEL, Parameter(help="Likewise; the network gets (pixel / 255 - mean) / std.")] = "1",
@@ -70,6 +76,10 @@ def command(
     each whole or not at all, runs the file on calibration samples, and prints
     how close it comes to the float network.
 
+    With --mixed-precision the network is measured in 8 bits first: where noise
+    in its outputs comes from, and what 16 bits would take there. It says what
+    went to 16 bits and why; see the page "My accuracy dropped".
+
     With --streaming-input-shape it writes OUT_streaming.espdl, too: the same
     network with the same exponents for chunks of a stream; see espdl
     stream-check.
@@ -87,11 +97,14 @@ def command(
     kind = quant_type or ("w16a16" if bits == 16 else "w8a8")
     if calib is None and kind != "none":
         raise CycloptsError(msg="--calib is missing: only --quant-type none, a float file, needs no calibration data.")
+    if more_latency is not None and not mixed_precision:
+        raise CycloptsError(msg="--more-latency without --mixed-precision: what is it for?")
     pictures = PictureOptions(_floats(mean), _floats(std), bgr, resize)
     shapes = parse_shapes(input_shape)
     streaming = _streaming(streaming_input_shape, streaming_cache)
     with stage(f"quantizing {model.name}") as say:
-        job = Job(model, output, target, calib, calib_steps, kind, setting, test_values, pictures, shapes, streaming)
+        wider = mixed_precision, more_latency
+        job = Job(model, output, target, calib, calib_steps, kind, setting, test_values, pictures, shapes, streaming, *wider)
         result = run_job(job, say)
     if json:
         print_json(result.to_dict())
@@ -103,6 +116,7 @@ def command(
         ("beside it", ", ".join(Path(file).name for file in result.files[1:])),
         ("operators", str(result.operators)),
         *(("done to it", measure) for measure in result.measures),
+        *(("in 16 bits", line) for line in (result.mixed_precision.lines() if result.mixed_precision is not None else ())),
         *(
             (f"SNR of {name}", f"{decibels:.1f} dB against float, {counted(result.compared, 'sample')}")
             for name, decibels in result.snr_db.items()

@@ -196,17 +196,15 @@ def quantize(
     equalized, samples, scales = equalize_network(model, platform, setting, samples, calib_steps)
     mixed = None
 
-    def quantize_with(chosen: QuantizationSetting, data: Iterable[Sample]) -> QuantGraph:
-        return quantize_graph(equalized, platform, chosen, data, calib_steps, device, export.lowering)
+    def graph_of(changed: QuantizationSetting, data: Iterable[Sample]) -> QuantGraph:
+        return quantize_graph(equalized, platform, changed, data, calib_steps, device, export.lowering)
 
     if setting.mixed_precision:
         with KeptSamples(_keep(samples, kept)) as again:
-            graph, mixed = choose_precision(
-                equalized, platform, setting, kept, export, lambda chosen: quantize_with(chosen, again)
-            )
+            graph, mixed = choose_precision(equalized, platform, setting, kept, export, lambda changed: graph_of(changed, again))
         graph.measures.append(mixed.sentence())
     else:
-        graph = quantize_with(setting, _keep(samples, kept))
+        graph = graph_of(setting, _keep(samples, kept))
     if equalized is not model:
         graph.reference, graph.scales = model, joined(scales, graph.scales)
         graph.measures.insert(0, f"weights equalised around {counted(len(scales), 'tensor')}")

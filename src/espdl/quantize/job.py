@@ -11,10 +11,12 @@ from espdl.quantize.api import quantize
 from espdl.quantize.calibration_data import open_calibration_data
 from espdl.quantize.export import output_places
 from espdl.quantize.importer import load_network
+from espdl.quantize.mixed import MixedPrecision
 from espdl.quantize.passes.tools import input_shapes_of
 from espdl.quantize.pictures import PictureOptions
-from espdl.quantize.platform import get_target_platform
+from espdl.quantize.platform import TargetPlatform, get_target_platform
 from espdl.quantize.recipe import load_recipe
+from espdl.quantize.setting import QuantizationSetting, QuantizationSettingFactory
 from espdl.quantize.streaming import StreamingModel, StreamingOptions
 
 
@@ -34,6 +36,8 @@ class Job:
         pictures: how pixels become numbers.
         input_shapes: of inputs with dynamic axes, by name or in input order.
         streaming: writes a second file, for chunks, too: ``NAME_streaming.espdl`` beside ``output``.
+        mixed_precision: puts the layers in 16 bits that gain most for their time, as the setting of that name does.
+        more_latency: its budget; that of the recipe when None.
     """
 
     network: Path
@@ -47,6 +51,8 @@ class Job:
     pictures: PictureOptions | None = None
     input_shapes: Mapping[str, Sequence[int]] | Sequence[Sequence[int]] | None = None
     streaming: StreamingOptions | None = None
+    mixed_precision: bool = False
+    more_latency: float | None = None
 
     @property
     def streaming_output(self) -> Path:
@@ -84,6 +90,7 @@ class JobResult:
         test_passed: outcome of the embedded test on the file that was written; None without test values.
         test: the same in words.
         measures: what was done to weights and biases so that less is lost.
+        mixed_precision: which layers went to 16 bits, and why; None where it was not asked for.
     """
 
     target: str
@@ -102,6 +109,7 @@ class JobResult:
     warnings: tuple[str, ...]
     measures: tuple[str, ...]
     streaming: StreamingFacts | None = None
+    mixed_precision: MixedPrecision | None = None
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -123,7 +131,7 @@ def run_job(job: Job, say: Callable[[str], None] = lambda text: None) -> JobResu
     if job.streaming is not None:
         output_places(job.streaming_output, keep=kept)
     platform = get_target_platform(job.target, job.quant_type)
-    setting = load_recipe(job.recipe, platform) if job.recipe else None
+    setting = _setting(job, platform)
     say(f"reading {job.network.name}")
     network = load_network(job.network, job.input_shapes)
     data = None
@@ -162,7 +170,19 @@ def run_job(job: Job, say: Callable[[str], None] = lambda text: None) -> JobResu
         warnings=tuple(quantized.warnings),
         measures=tuple(quantized.measures),
         streaming=streaming,
+        mixed_precision=quantized.mixed,
     )
+
+
+def _setting(job: Job, platform: TargetPlatform) -> QuantizationSetting | None:
+    if job.recipe is None and not job.mixed_precision:
+        return None
+    bits = platform.activation_bits or 8
+    setting = load_recipe(job.recipe, platform) if job.recipe else QuantizationSettingFactory.espdl_setting(bits)
+    setting.mixed_precision |= job.mixed_precision
+    if job.more_latency is not None:
+        setting.mixed_precision_setting.more_latency = job.more_latency
+    return setting
 
 
 def _streaming_facts(stream: StreamingModel, place: Path) -> StreamingFacts:

@@ -104,9 +104,9 @@ def _balance(
 ) -> tuple[QuantGraph, Balanced]:
     """The graph with its channels balanced for 8 bits, and calibrated.
 
-    What a user sends to float or sets by hand keeps its scale, what runs in 16 bits goes along with the rest. One look at the data is enough where every exponent is chosen by what
-    errors do: what was seen is scaled afterwards. Other algorithms count every value of the balanced network, which therefore is run
-    again; the samples, which may come from a stream, are kept for that.
+    What a user sends to float or sets by hand keeps its scale, what runs in 16 bits goes along with the rest. One look at the data is
+    enough where every exponent is chosen by what errors do: what was seen is scaled afterwards. Other algorithms count every value of the
+    balanced network, which therefore is run again; the samples, which may come from a stream, are kept for that.
     """
     untouched = {name for name in (*setting.dispatching_table.platforms, *setting.custom_tqc) if not before.bits[name]}
     if setting.quant_config_modify:

@@ -218,11 +218,12 @@ class MixedPrecisionSetting(SettingGroup):
 
     Attributes:
         more_latency: share of the estimated latency in 8 bits that may be added: 0.25 is a quarter more.
-        snr_db: no further layers once the outputs have this SNR in dB, on the first calibration samples; None uses the whole budget.
+        snr_db: no further layers once the outputs have this SNR in dB, on the first calibration samples: what is above it changes no
+            answers. Infinity uses the whole budget.
     """
 
     more_latency: float = 0.25
-    snr_db: float | None = None
+    snr_db: float = 40.0
 
 
 @dataclass

@@ -106,10 +106,13 @@ def check_setting(setting: QuantizationSetting) -> None:
             default = getattr(type(getattr(setting, group))(), name)
             raise EspdlError(f"{path} = {count!r} is no number of {what}", hint=f"{default} is the default")
     mixed = setting.mixed_precision_setting
-    if not _is_number(mixed.more_latency) or not mixed.more_latency > 0:
-        raise EspdlError(f"mixed_precision_setting.more_latency = {mixed.more_latency!r} is no share", hint="0.25 is a quarter more")
-    if mixed.snr_db is not None and not _is_number(mixed.snr_db):
-        raise EspdlError(f"mixed_precision_setting.snr_db = {mixed.snr_db!r} is no number of decibels", hint="None sets no aim")
+    if not _is_number(mixed.more_latency) or not 0 < mixed.more_latency < math.inf:
+        raise EspdlError(
+            f"mixed_precision_setting.more_latency = {mixed.more_latency!r} is no share", hint="0.25 is a quarter more"
+        )
+    if not _is_number(mixed.snr_db):
+        hint = "40.0 is the default, infinity sets no aim"
+        raise EspdlError(f"mixed_precision_setting.snr_db = {mixed.snr_db!r} is no number of decibels", hint=hint)
     step = setting.lut_optimization_setting.step
     if not isinstance(step, int) or step < 1 or step & (step - 1):
         raise EspdlError(f"lut_optimization_setting.step = {step!r} is not a power of two", hint="32 is the default")
@@ -137,7 +140,7 @@ def check_places(setting: QuantizationSetting, platform: TargetPlatform) -> None
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and not math.isnan(value)
 
 
 def check_layer_names(names: Iterable[str], known: Iterable[str], where: str) -> None:

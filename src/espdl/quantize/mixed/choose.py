@@ -6,14 +6,19 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
+from espdl.quantize.mixed.costs import Costs
 from espdl.quantize.mixed.noise import Noise
 from espdl.quantize.mixed.parts import Held, Unit
-from espdl.quantize.mixed.time import Times
 
 WORTH = 1e-3
 """Share of the noise that a step must take away."""
 LEAST = 1e-4
 """Steps are ranked as if each took this share of the whole time, at least: estimates of less mean nothing."""
+
+Vector = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -31,14 +36,16 @@ class Choice:
     us: float
 
 
+@dataclass(frozen=True)
+class Budget:
+    """What may be added: microseconds, and bytes of parameters and tensors together."""
+
+    us: float
+    room: float = math.inf
+
+
 def choose(
-    units: Sequence[Unit],
-    tensors: Sequence[Held],
-    noise: Noise,
-    times: Times,
-    budget_us: float,
-    room: float = math.inf,
-    least_noise: float = 0.0,
+    units: Sequence[Unit], tensors: Sequence[Held], noise: Noise, costs: Costs, budget: Budget, least_noise: float = 0.0
 ) -> list[Choice]:
     """The steps, the best first.
 
@@ -47,60 +54,78 @@ def choose(
     room for, with all that it completes and the conversions that it adds or saves.
 
     Args:
-        units, tensors, noise, times: of the network in 8 bits.
-        budget_us: microseconds that may be added.
-        room: bytes that parameters may take more.
+        units, tensors, noise, costs: of the network in 8 bits.
+        budget: see there.
         least_noise: no step follows once the noise is below.
     """
-    places = {id(unit): place for place, unit in enumerate(units)}
-    around = [frozenset(places[id(unit)] for unit in held.units) for held in tensors]
-    writers = [None if held.writer is None else places[id(held.writer)] for held in tensors]
-    free = {place for place, unit in enumerate(units) if unit.is_free}
-    moves = sorted({tuple(sorted(group)) for group in around if group and group <= free} | {(place,) for place in free})
+    sums = _Sums(units, tensors, noise, costs)
+    moves = _moves(units, sums.around)
+    if not len(moves):
+        return []
     left = total = sum(noise.tensors) + sum(noise.parameters)
-    wide: frozenset[int] = frozenset()
-    spent = _time(wide, around, writers, times)
+    wide = np.zeros((1, len(units)))
+    now = sums.of(wide)
     steps: list[Choice] = []
     while left > least_noise:
-        best: tuple[float, Choice] | None = None
-        for move in moves:
-            new = frozenset(move) - wide
-            if not new:
-                continue
-            after = wide | new
-            gain = _removed(after, around, noise) - _removed(wide, around, noise)
-            more = _time(after, around, writers, times) - spent
-            size = sum(times.parameters[place] for place in after)
-            if gain < WORTH * total or spent + more > budget_us or size > room:
-                continue
-            rank = gain / max(more, LEAST * times.narrow)
-            if best is None or rank > best[0]:
-                best = (rank, Choice(tuple(sorted(new)), gain, more))
-        if best is None:
+        after = np.maximum(moves, wide)
+        removed, us, size = sums.of(after)
+        gain, more = removed - now[0], us - now[1]
+        fits = (after.sum(axis=1) > wide.sum()) & (gain >= WORTH * total) & (us <= budget.us) & (size <= budget.room)
+        if not fits.any():
             break
-        step = best[1]
-        steps.append(step)
-        wide |= frozenset(step.units)
-        spent += step.us
-        left -= step.noise
+        rank = np.where(fits, gain / np.maximum(more, LEAST * costs.narrow), -np.inf)
+        best = int(np.argmax(rank))
+        places = np.flatnonzero(after[best] > wide[0])
+        steps.append(Choice(tuple(int(place) for place in places), float(gain[best]), float(more[best])))
+        wide, left = after[best : best + 1], left - float(gain[best])
+        now = removed[best : best + 1], us[best : best + 1], size[best : best + 1]
     return steps
+
+
+def _moves(units: Sequence[Unit], around: NDArray[np.bool_]) -> Vector:
+    """Every set of free units around a tensor, and every free unit, once: [moves, units]."""
+    free = np.array([unit.is_free for unit in units], bool)
+    sets = [tuple(map(int, np.flatnonzero(row))) for row in around if row.any() and not (row & ~free).any()]
+    sets += [(int(place),) for place in np.flatnonzero(free)]
+    found = np.zeros((len(set(sets)), len(units)))
+    for row, places in zip(found, sorted(set(sets)), strict=True):
+        row[list(places)] = 1
+    return found
+
+
+class _Sums:
+    """What follows when some units run in 16 bits, for many such sets at once."""
+
+    def __init__(self, units: Sequence[Unit], tensors: Sequence[Held], noise: Noise, costs: Costs) -> None:
+        places = {id(unit): place for place, unit in enumerate(units)}
+        self.around = np.zeros((len(tensors), len(units)), bool)
+        self._alive = np.zeros((len(units), len(tensors)))
+        for row, held in enumerate(tensors):
+            touching = [places[id(unit)] for unit in held.units]
+            self.around[row, touching] = True
+            self._alive[(0 if held.writer is None else min(touching)) : max(touching) + 1, row] = 1
+        is_converted = [held.writer is not None or len(held.units) > 1 for held in tensors]
+        self._noise, self._parameters = np.array(noise.tensors), np.array(noise.parameters)
+        self._more, self._bytes = np.array(costs.more), np.array(costs.parameters, dtype=np.float64)
+        self._conversions = np.array(costs.conversions) * is_converted
+        self._sizes = np.array([held.size for held in tensors], dtype=np.float64)
+        self._peak = float((self._alive @ self._sizes).max(initial=1.0))
+        self._arena = costs.arena
+
+    def of(self, wide: Vector) -> tuple[Vector, Vector, Vector]:
+        """For sets [sets, units], each [sets]: the noise taken away, and microseconds and bytes of memory that are added."""
+        touching = wide @ self.around.T.astype(np.float64)
+        all_wide = touching == self.around.sum(axis=1)
+        mixed = (touching > 0) & ~all_wide
+        removed = all_wide @ self._noise + wide @ self._parameters
+        us = wide @ self._more + mixed @ self._conversions
+        # In both widths at once while it is converted.
+        sizes = self._sizes * (1 + all_wide + 2 * mixed)
+        peak = (sizes @ self._alive.T).max(axis=1, initial=0.0)
+        size = wide @ self._bytes + self._arena * (peak / self._peak - 1)
+        return removed, us, size
 
 
 def decibels(share: float) -> float:
     """SNR of a share of noise."""
     return math.inf if share <= 0 else -10 * math.log10(share)
-
-
-def _removed(wide: frozenset[int], around: Sequence[frozenset[int]], noise: Noise) -> float:
-    kept = sum(share for group, share in zip(around, noise.tensors, strict=True) if group and group <= wide)
-    return kept + sum(noise.parameters[place] for place in wide)
-
-
-def _time(wide: frozenset[int], around: Sequence[frozenset[int]], writers: Sequence[int | None], times: Times) -> float:
-    """What the units take more in 16 bits, and one conversion of each tensor that has two widths."""
-    converted = sum(
-        us
-        for group, writer, us in zip(around, writers, times.conversions, strict=True)
-        if not (group <= wide or group.isdisjoint(wide)) and (writer is not None or len(group) > 1)
-    )
-    return converted + sum(times.more[place] for place in wide)

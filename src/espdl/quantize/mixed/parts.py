@@ -1,4 +1,4 @@
-"""What a network is made of, as far as widths go: nodes that have one together, and tensors that lose nothing once all of theirs are wide."""
+"""What a network is made of, as far as widths go: nodes that have one together, and tensors between them."""
 
 from __future__ import annotations
 
@@ -87,9 +87,7 @@ def _joined_to(node: ir.Node) -> str | None:
 
 def _can_be_wide(node: ir.Node, kept: Collection[str]) -> bool:
     module = module_of(node)
-    return (
-        node.name not in kept and QuantType.SYMM_16BIT in module.contract.quant_types and not module.quantization.truth_values
-    )
+    return node.name not in kept and QuantType.SYMM_16BIT in module.contract.quant_types and not module.quantization.truth_values
 
 
 def _held(graph: QuantGraph, units: dict[str, Unit]) -> list[Held]:

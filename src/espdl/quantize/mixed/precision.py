@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -16,12 +18,12 @@ from espdl.quantize.export import ExportOptions, build_record, file_bytes
 from espdl.quantize.float_run import FloatRun
 from espdl.quantize.graph import QuantGraph
 from espdl.quantize.lower import Lowered
-from espdl.quantize.mixed.choose import Choice, choose, decibels
-from espdl.quantize.mixed.noise import measure_noise
-from espdl.quantize.mixed.parts import find_parts
-from espdl.quantize.mixed.time import latency_of, room_for_parameters, times_of, wide_setting
+from espdl.quantize.mixed.choose import Budget, Choice, choose, decibels
+from espdl.quantize.mixed.costs import Costs, costs_of, latency_of, room_for_parameters, wide_setting
+from espdl.quantize.mixed.noise import Noise, measure_noise
+from espdl.quantize.mixed.parts import Held, Unit, find_parts
 from espdl.quantize.platform import TargetPlatform
-from espdl.quantize.setting import QuantizationSetting
+from espdl.quantize.setting import MixedPrecisionSetting, QuantizationSetting
 from espdl.quantize.snr import output_snr
 from espdl.wording import counted
 
@@ -61,6 +63,7 @@ class MixedPrecision:
         narrow_us, mixed_us: estimated latency of both files.
         narrow_bytes, mixed_bytes: sizes of both.
         more_latency: the budget.
+        reason: why it ended there.
     """
 
     steps: tuple[Step, ...]
@@ -72,6 +75,7 @@ class MixedPrecision:
     narrow_bytes: int
     mixed_bytes: int
     more_latency: float
+    reason: str
 
     @property
     def layers(self) -> list[str]:
@@ -85,10 +89,10 @@ class MixedPrecision:
         """One sentence for people."""
         time = f"estimated {self.narrow_us / 1000:.3g} ms -> {self.mixed_us / 1000:.3g} ms ({self.mixed_us / self.narrow_us - 1:+.0%})"
         if not self.steps:
-            return f"mixed precision: no layer is worth its time in 16 bits with {self.more_latency:+.0%} latency"
+            return f"mixed precision: all layers stay in 8 bits, SNR {self.snr_db:.1f} dB, {self.reason}"
         return (
             f"mixed precision: {counted(len(self.layers), 'node')} in 16 bits, SNR {self.snr_db:.1f} dB -> {self.measured_db:.1f} dB "
-            f"(predicted {self.predicted_db:.1f} dB), {time}"
+            f"(predicted {self.predicted_db:.1f} dB), {time}; {self.reason}"
         )
 
     def lines(self) -> list[str]:
@@ -129,64 +133,91 @@ def choose_precision(
     Returns:
         The graph, and what was done.
     """
-    trial = _Trial(platform, setting, export, quantize)
+    untrained = copy.deepcopy(setting)
+    untrained.tqt_optimization = False
+    trial = _Trial(platform, untrained, export, quantize)
     base = trial.make(())
+
+    def finished(graph: QuantGraph, mixed: MixedPrecision) -> tuple[QuantGraph, MixedPrecision]:
+        """The graph, trained where the setting asks for it."""
+        return (quantize(wide_setting(setting, mixed.layers, platform)) if setting.tqt_optimization else graph), mixed
+
     used = list(samples)
-    kept = {*setting.dispatching_table.platforms, *setting.custom_tqc}
-    if setting.quant_config_modify:
-        kept |= set(setting.quant_config_modify_setting.custom_config)
-    units, tensors = find_parts(base.graph, kept)
     references = _references(base.graph, used)
-    snr = base.snr(used, references)
-    estimate, memory = latency_of(base.model)
-    latency = estimate.model.us
-    options = setting.mixed_precision_setting
-    target = options.snr_db
-    allowed = latency * (1 + options.more_latency)
-    nothing = MixedPrecision((), snr, snr, snr, latency, latency, len(base.data), len(base.data), options.more_latency)
-    if not any(unit.is_free for unit in units) or (target is not None and snr >= target) or not used:
-        return base.graph, nothing
+    snr, (estimate, memory) = base.snr(used, references), latency_of(base.model)
+    options, latency, size = setting.mixed_precision_setting, estimate.model.us, len(base.data)
+    stays = MixedPrecision((), snr, snr, snr, latency, latency, size, size, options.more_latency, "")
+    units, tensors = find_parts(base.graph, _kept(setting))
+    if snr >= options.snr_db:
+        return finished(base.graph, replace(stays, reason=f"which is above {options.snr_db:g} dB"))
+    if not any(unit.is_free for unit in units):
+        return finished(base.graph, replace(stays, reason="as none can run in 16 bits"))
     noise = measure_noise(base.graph, units, tensors, used[:SAMPLES])
-    times = times_of(network, platform, setting, used[:1], base.data, units, tensors, export)
+    costs = costs_of(network, platform, setting, used[:1], base.data, units, tensors, export)
     total = sum(noise.tensors) + sum(noise.parameters)
-    budget, aim = allowed - latency, target
-    parameters = memory.usage["parameter"].total
-    room = room_for_parameters(memory, parameters)
-    tried: set[tuple[int, ...]] = set()
-    best: tuple[_Made, list[Choice], float, float] | None = None
+    allowed = latency * options.more_latency
+    budget = Budget(allowed, room_for_parameters(memory, memory.usage["parameter"].total))
+    aim, tried, best = options.snr_db, set[tuple[int, ...]](), None
     for _ in range(TRIES):
-        least = total * 10 ** ((snr - aim) / 10) if aim is not None else 0.0
-        steps = choose(units, tensors, noise, times, budget, room, least)
+        least = total * 10 ** ((snr - aim) / 10)
+        steps = choose(units, tensors, noise, costs, budget, least)
         chosen = tuple(sorted(place for step in steps for place in step.units))
         if not chosen or chosen in tried:
             break
         tried.add(chosen)
         made = trial.make([name for place in chosen for name in units[place].names])
         estimate, now = latency_of(made.model)
-        got, us = made.snr(used, references), estimate.model.us
-        if now.param_copy != memory.param_copy and room > 0:
-            # Larger tensors left parameters less room than they had.
-            room = min(room_for_parameters(replace(now, param_copy=True), parameters), 0.9 * room)
-            continue
-        if us > allowed:
-            budget *= min(0.98 * (allowed - latency) / max(us - latency, 1e-9), 0.95)
-            continue
-        if best is None or got > best[2]:
-            best = (made, steps, got, us)
-        if target is None or got >= target:
-            break
-        assert aim is not None
-        aim += target - got
-    if best is None or best[2] <= snr:
-        return base.graph, nothing
-    made, steps, got, us = best
-    shown = tuple(
-        Step(tuple(name for place in step.units for name in units[place].names), step.noise / total, step.us) for step in steps
-    )
-    predicted = snr + decibels(max(1 - sum(step.noise for step in shown), 1e-9))
-    return made.graph, MixedPrecision(
-        shown, snr, predicted, got, latency, us, len(base.data), len(made.data), options.more_latency
-    )
+        more, got = estimate.model.us - latency, made.snr(used, references)
+        if now.param_copy != memory.param_copy:
+            budget = replace(budget, room=0.8 * budget.room)  # the chip's plan of tensors is not as tight as was expected
+        elif more > allowed:
+            budget = replace(budget, us=budget.us * min(0.98 * allowed / more, 0.95))
+        else:
+            if best is None or got > best.measured_db:
+                shown = tuple(_shown(step, units, total) for step in steps)
+                predicted = snr + decibels(max(1 - sum(step.noise for step in shown), 1e-9))
+                best = MixedPrecision(
+                    *(shown, snr, predicted, got, latency, estimate.model.us, size, len(made.data), options.more_latency),
+                    reason=_reason(options, got, units, tensors, noise, costs, budget, least),
+                )
+                graph = made.graph
+            if got >= options.snr_db:
+                break
+            aim += options.snr_db - got
+    if best is None or best.measured_db <= snr:
+        return finished(base.graph, replace(stays, reason=f"as none is worth its time with {options.more_latency:+.0%} latency"))
+    return finished(graph, best)
+
+
+def _kept(setting: QuantizationSetting) -> set[str]:
+    """Names of the nodes about which the user has said something."""
+    by_hand = setting.quant_config_modify_setting.custom_config if setting.quant_config_modify else {}
+    return {*setting.dispatching_table.platforms, *setting.custom_tqc, *by_hand}
+
+
+def _shown(step: Choice, units: Sequence[Unit], total: float) -> Step:
+    return Step(tuple(name for place in step.units for name in units[place].names), step.noise / total, step.us)
+
+
+def _reason(
+    options: MixedPrecisionSetting,
+    got: float,
+    units: Sequence[Unit],
+    tensors: Sequence[Held],
+    noise: Noise,
+    costs: Costs,
+    budget: Budget,
+    least: float,
+) -> str:
+    """What kept further layers in 8 bits."""
+    if got >= options.snr_db:
+        return f"{options.snr_db:g} dB are reached"
+    steps = choose(units, tensors, noise, costs, budget, least)
+    if len(choose(units, tensors, noise, costs, replace(budget, room=math.inf), least)) > len(steps):
+        return "with more layers, parameters would no longer be copied to RAM"
+    if len(choose(units, tensors, noise, costs, replace(budget, us=math.inf), least)) > len(steps):
+        return f"the budget of {options.more_latency:+.0%} latency is used"
+    return "more layers would not help"
 
 
 @dataclass(frozen=True)
@@ -209,9 +240,7 @@ class _Made:
 class _Trial:
     """Makes files of one network with different layers in 16 bits."""
 
-    def __init__(
-        self, platform: TargetPlatform, setting: QuantizationSetting, export: ExportOptions, quantize: Quantize
-    ) -> None:
+    def __init__(self, platform: TargetPlatform, setting: QuantizationSetting, export: ExportOptions, quantize: Quantize) -> None:
         self._platform, self._setting, self._export, self._quantize = platform, setting, export, quantize
 
     def make(self, names: Sequence[str]) -> _Made:
@@ -225,5 +254,3 @@ class _Trial:
 def _references(graph: QuantGraph, samples: Sequence[Sample]) -> list[dict[str, Any]]:
     floating = FloatRun(graph.original, [value.name or "" for value in graph.model.graph.outputs])
     return [floating.run(sample) for sample in samples]
-
-

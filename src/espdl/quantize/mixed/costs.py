@@ -30,23 +30,25 @@ def latency_of(model: Model) -> tuple[Latency, MemoryEstimate]:
 
 
 @dataclass(frozen=True)
-class Times:
-    """Estimated microseconds.
+class Costs:
+    """Estimated microseconds, and bytes.
 
     Attributes:
-        narrow: of the whole file in 8 bits.
-        more: that each unit takes more in 16 bits, in the order of the units.
-        conversions: of each tensor from one width to the other.
+        narrow: microseconds of the whole file in 8 bits.
+        more: those that each unit takes more in 16 bits, in the order of the units.
+        conversions: those of each tensor from one width to the other.
         parameters: bytes that the parameters of each unit take more in 16 bits.
+        arena: bytes of all tensors in 8 bits, as the chip plans them.
     """
 
     narrow: float
     more: list[float]
     conversions: list[float]
     parameters: list[int]
+    arena: int
 
 
-def times_of(
+def costs_of(
     network: ir.Model,
     platform: TargetPlatform,
     setting: QuantizationSetting,
@@ -55,7 +57,7 @@ def times_of(
     units: Sequence[Unit],
     tensors: Sequence[Held],
     export: ExportOptions,
-) -> Times:
+) -> Costs:
     """Estimates from two files: the one in 8 bits, and one with all that can be in 16.
 
     Args:
@@ -75,7 +77,7 @@ def times_of(
     more = [sum(wide.get(name, 0.0) - narrow.get(name, 0.0) for name in unit.names) for unit in units]
     works = [_conversion(held) for held in tensors]
     conversions = [layer.time.us for layer in estimate_work(works, platform.chip, memory.module, memory.parameters_in).layers]
-    return Times(latency.model.us, more, conversions, [_parameter_bytes(unit) for unit in units])
+    return Costs(latency.model.us, more, conversions, [_parameter_bytes(unit) for unit in units], memory.arena)
 
 
 def room_for_parameters(memory: MemoryEstimate, parameters: int) -> float:
