@@ -24,7 +24,7 @@ def test_the_defaults_are_those_of_the_guide() -> None:
     assert (tqt.lr, tqt.steps, tqt.block_size, tqt.gamma, tqt.is_scale_trainable) == (1e-5, 500, 4, 0.0, True)
     assert tqt.interested_layers == [] and tqt.int_lambda == 0.0
     assert setting.tqt_optimization_setting.collecting_device == "cpu"
-    assert setting.lsq_optimization_setting.collecting_device == "cuda"
+    assert setting.lsq_optimization_setting.collecting_device == "cpu"
     assert setting.equalization_setting.iterations == 10
     assert setting.weight_split_setting.value_threshold == 2.0
     assert setting.lut_optimization_setting.step == 32

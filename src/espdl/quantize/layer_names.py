@@ -10,6 +10,7 @@ import onnx_ir as ir
 
 from espdl.quantize.provenance import regions
 from espdl.quantize.setting import QuantizationSetting
+from espdl.quantize.trainings import TRAININGS
 
 
 def with_prepared_names(setting: QuantizationSetting, imported: ir.Model, prepared: ir.Model) -> QuantizationSetting:
@@ -56,7 +57,8 @@ def _tables(setting: QuantizationSetting) -> list[dict[str, Any]]:
 
 
 def _lists(setting: QuantizationSetting) -> list[list[str]]:
-    return [setting.tqt_optimization_setting.interested_layers, setting.bias_correct_setting.interested_layers]
+    trained = [training.setting(setting).interested_layers for training in TRAININGS]
+    return [*trained, setting.bias_correct_setting.interested_layers]
 
 
 def _rename(table: dict[str, Any], present: set[str], successors: Callable[[str], list[str] | None]) -> None:

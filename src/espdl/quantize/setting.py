@@ -146,62 +146,70 @@ class ParameterQuantizationSetting(SettingGroup):
 
 
 @dataclass
-class LSQSetting(SettingGroup):
-    """Training of scales by LSQ. Not implemented: ``lsq_optimization`` is refused."""
+class BlockSetting(SettingGroup):
+    """What every training of blocks has.
+
+    Attributes:
+        interested_layers: trains the blocks that have one of these nodes; all when empty.
+        block_size: largest difference of depth in a block.
+        collecting_device: where tensors are kept between blocks: ``cpu``, ``cuda``, or ``executor`` for where training runs.
+        holdout: share of the samples that a block does not learn from: how far it goes is decided by them.
+        seed: of the order of samples, and of which are held out.
+    """
 
     interested_layers: list[str] = field(default_factory=list)
+    block_size: int = 4
+    collecting_device: str = "cpu"
+    holdout: float = 0.25
+    seed: int = 0
+
+
+@dataclass
+class LSQSetting(BlockSetting):
+    """Training of weights and scales by LSQ. Not implemented: ``lsq_optimization`` is refused.
+
+    Attributes, beside those of :class:`BlockSetting`:
+        lr: learning rate of weights and biases, as in ESP-PPQ; ``weight_reach`` is added to it.
+        steps: updates per block.
+        is_scale_trainable: trains scales, too; False trains weights and biases only.
+        gamma: weight of the mean squared error of rounded weights in the loss.
+        scale_lr: learning rate of the logarithms of scales, in which an exponent moves when half of 1 is passed.
+        weight_reach: steps of its integers that a weight moves at most, about, beside what ``lr`` lets it; 0 is ESP-PPQ's way.
+        batch_size: samples per update, where the network can run several at once.
+        patience: updates without a lower loss after which a block is left; 0 never does.
+    """
+
     lr: float = 1e-5
-    collecting_device: str = "cuda"
     steps: int = 500
     is_scale_trainable: bool = True
     gamma: float = 0.0
-    block_size: int = 4
+    scale_lr: float = 0.03
+    weight_reach: float = 2.0
+    batch_size: int = 1
+    patience: int = 0
 
 
 @dataclass
 class TQTSetting(LSQSetting):
     """Training of weights and scales, block by block (:mod:`espdl.quantize.train.tqt`). Needs PyTorch.
 
-    Attributes:
-        interested_layers: trains the blocks that have one of these nodes; all when empty.
-        lr: learning rate of weights and biases, as in ESP-PPQ; ``weight_reach`` is added to it.
-        collecting_device: where tensors are kept between blocks: ``cpu``, ``cuda``, or ``executor`` for where training runs.
-        steps: updates per block.
-        is_scale_trainable: trains scales, too; False trains weights and biases only.
-        gamma: weight of the mean squared error of rounded weights in the loss.
-        block_size: largest difference of depth in a block.
+    Attributes, beside those of :class:`LSQSetting`:
         int_lambda: weight of the distance of the scales' logarithms from whole numbers in the loss.
-        scale_lr: learning rate of the logarithms of scales, in which an exponent moves when half of 1 is passed.
-        weight_reach: steps of its integers that a weight moves at most, about, beside what ``lr`` lets it; 0 is ESP-PPQ's way.
         whole_steps: updates of the whole network, behind those of its blocks: rarely worth their time.
-        batch_size: samples per update, where the network can run several at once.
-        holdout: share of the samples that a block does not learn from: how far it goes is decided by them.
-        seed: of the order of samples, and of which are held out.
-        patience: updates without a lower loss after which a block is left; 0 never does.
     """
 
-    collecting_device: str = "cpu"
     int_lambda: float = 0.0
-    scale_lr: float = 0.03
-    weight_reach: float = 2.0
     whole_steps: int = 0
-    batch_size: int = 1
-    holdout: float = 0.25
-    seed: int = 0
-    patience: int = 0
 
 
 @dataclass
-class BlockwiseReconstructionSetting(SettingGroup):
+class BlockwiseReconstructionSetting(BlockSetting):
     """Training of one block after the other. Not implemented: ``blockwise_reconstruction`` is refused."""
 
-    interested_layers: list[str] = field(default_factory=list)
     is_scale_trainable: bool = False
     lr: float = 1e-3
     steps: int = 5000
     gamma: float = 1.0
-    collecting_device: str = "cuda"
-    block_size: int = 4
 
 
 @dataclass

@@ -22,6 +22,7 @@ from espdl.quantize.scale import Scale
 from espdl.quantize.setting import QuantizationSetting
 from espdl.quantize.snr import IntegerRun
 from espdl.quantize.subnetwork import subnetwork
+from espdl.quantize.trainings import leave_out_training
 
 SAMPLES = 16
 """Samples that losses are measured on; they are kept in memory."""
@@ -177,7 +178,7 @@ def _for_part(setting: QuantizationSetting, part: ir.Model) -> QuantizationSetti
     """A setting without what it says of nodes elsewhere, and without training."""
     names = {node.name for node in part.graph}
     own = copy.deepcopy(setting)
-    own.tqt_optimization = False
+    leave_out_training(own)
     own.dispatching_table.platforms = {k: v for k, v in own.dispatching_table.platforms.items() if k in names}
     for group in (own.quantize_activation_setting, own.quantize_parameter_setting):
         group.calib_algorithm_per_layer = {k: v for k, v in group.calib_algorithm_per_layer.items() if k in names}

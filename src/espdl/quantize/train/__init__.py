@@ -12,6 +12,7 @@ from espdl.quantize.setting_check import check_layer_names
 from espdl.quantize.tables import LoweringOptions
 from espdl.quantize.torch_import import require_torch
 from espdl.quantize.train.samples import SampleStore
+from espdl.quantize.trainings import trainings_of, trains
 
 if TYPE_CHECKING:
     from espdl.quantize.train.qat import QuantModule, prepare
@@ -39,11 +40,6 @@ def __getattr__(name: str) -> Any:
     return getattr(import_module(f"{__name__}.{_IN[name]}"), name)
 
 
-def trains(setting: QuantizationSetting) -> bool:
-    """Whether a setting asks for training."""
-    return setting.tqt_optimization
-
-
 def require_training(setting: QuantizationSetting, device: str = "cpu") -> None:
     """Raises :class:`EspdlError` where the training that a setting asks for cannot be done: without PyTorch, or without the device."""
     if not trains(setting):
@@ -54,12 +50,13 @@ def require_training(setting: QuantizationSetting, device: str = "cpu") -> None:
     from espdl.quantize.train.executor import find_device
 
     find_device(device)
-    collecting = setting.tqt_optimization_setting.collecting_device
-    if collecting != "executor":
-        try:
-            find_device(collecting)
-        except EspdlError as error:
-            raise error.at("tqt_optimization_setting.collecting_device") from None
+    for training in trainings_of(setting):
+        collecting = training.setting(setting).collecting_device
+        if collecting != "executor":
+            try:
+                find_device(collecting)
+            except EspdlError as error:
+                raise error.at(f"{training.group}.collecting_device") from None
 
 
 def train_graph(
@@ -83,16 +80,18 @@ def train_graph(
     Raises:
         EspdlError: without samples, for a layer that does not exist, and when the loss is no number.
     """
-    chosen = setting.tqt_optimization_setting
-    check_layer_names(
-        chosen.interested_layers, [node.name or "" for node in graph.nodes()], "tqt_optimization_setting.interested_layers"
-    )
+    layers = [node.name or "" for node in graph.nodes()]
+    for training in trainings_of(setting):
+        check_layer_names(training.setting(setting).interested_layers, layers, f"{training.group}.interested_layers")
     if not len(samples):
         raise EspdlError("training needs calibration data", hint="give a calib_dataloader")
-    from espdl.quantize.train.tqt import optimize
+    from espdl.quantize.train.optimize import optimize
 
     fixed = _set_by_hand(graph, setting)
-    optimize(graph, chosen, samples, device, fixed, lowering)
+    for training in trainings_of(setting):
+        report = optimize(graph, training, training.setting(setting), samples, device, fixed, lowering)
+        if report.was_interrupted:
+            break
 
 
 def _set_by_hand(graph: QuantGraph, setting: QuantizationSetting) -> set[int]:
