@@ -60,7 +60,7 @@ def test_a_name_that_does_not_exist_is_refused_with_the_nearest() -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        "matrix_factorization", "lsq_optimization", "blockwise_reconstruction", "extension",
+        "matrix_factorization", "extension",
     ],
 )  # fmt: skip
 def test_what_nothing_acts_upon_is_refused_when_turned_on(name: str) -> None:

@@ -57,8 +57,7 @@ def _tables(setting: QuantizationSetting) -> list[dict[str, Any]]:
 
 
 def _lists(setting: QuantizationSetting) -> list[list[str]]:
-    trained = [training.setting(setting).interested_layers for training in TRAININGS]
-    return [*trained, setting.bias_correct_setting.interested_layers]
+    return [training.setting(setting).interested_layers for training in TRAININGS]
 
 
 def _rename(table: dict[str, Any], present: set[str], successors: Callable[[str], list[str] | None]) -> None:

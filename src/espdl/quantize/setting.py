@@ -166,7 +166,7 @@ class BlockSetting(SettingGroup):
 
 @dataclass
 class LSQSetting(BlockSetting):
-    """Training of weights and scales by LSQ. Not implemented: ``lsq_optimization`` is refused.
+    """Training of weights and scales by LSQ, block by block (:mod:`espdl.quantize.train.lsq`). Needs PyTorch.
 
     Attributes, beside those of :class:`BlockSetting`:
         lr: learning rate of weights and biases, as in ESP-PPQ; ``weight_reach`` is added to it.
@@ -204,12 +204,31 @@ class TQTSetting(LSQSetting):
 
 @dataclass
 class BlockwiseReconstructionSetting(BlockSetting):
-    """Training of one block after the other. Not implemented: ``blockwise_reconstruction`` is refused."""
+    """Training of how weights are rounded, block by block (:mod:`espdl.quantize.train.reconstruction`). Needs PyTorch.
+
+    Attributes, beside those of :class:`BlockSetting`:
+        is_scale_trainable: trains the scales of activations, too.
+        lr: learning rate of where a weight lies between two integers, as in ESP-PPQ; ``rounding_reach`` is added to it.
+        steps: updates per block.
+        gamma: weight of the regulariser that drives every weight to one of its integers.
+        rounding_reach: how far weights move beside what ``lr`` lets them, all updates together: from one integer to the other is 4.8. 0
+            is ESP-PPQ's way, which needs thousands of updates.
+        firmness: where weights start between their real value, 0, which is the paper's way, and the integer that they are rounded to
+            before training, 1: with few samples those that have no strong reason to change do not.
+        bias_reach: steps of its result's integers that a bias moves at most, about; 0 leaves biases as they are, as ESP-PPQ does.
+        scale_lr: learning rate of the logarithms of scales.
+        batch_size: samples per update, where the network can run several at once.
+    """
 
     is_scale_trainable: bool = False
     lr: float = 1e-3
     steps: int = 5000
     gamma: float = 1.0
+    rounding_reach: float = 10.0
+    firmness: float = 0.8
+    bias_reach: float = 1.0
+    scale_lr: float = 0.03
+    batch_size: int = 4
 
 
 @dataclass
@@ -235,18 +254,21 @@ class MixedPrecisionSetting(SettingGroup):
 
 
 @dataclass
-class BiasCorrectSetting(SettingGroup):
-    """Correction of biases (:class:`espdl.quantize.bias_correction.BiasCorrection`), of the layers named or of all.
+class BiasCorrectSetting(BlockSetting):
+    """Correction of biases, of the layers named or of all.
 
-    It is computed in closed form, for each layer by itself and from all calibration data: the result is the same for any ``block_size``, by
-    which ESP-PPQ cuts the network into parts that it corrects one after the other, and any ``steps``, which ESP-PPQ does not use. The
-    collecting device says where ESP-PPQ keeps tensors meanwhile: ``executor`` or ``cpu``.
+    It is computed in closed form (:class:`espdl.quantize.bias_correction.BiasCorrection`), for each layer by itself and from all
+    calibration data. With ``on_blocks`` it is done a second time, behind all training, by the means that the rounded network has
+    (:class:`espdl.quantize.train.bias.BlockBias`), as in ESP-PPQ: that needs PyTorch, and only then the other settings mean anything.
+
+    Attributes, beside those of :class:`BlockSetting`:
+        steps: samples that means are taken of, at most.
+        on_blocks: see above.
     """
 
-    interested_layers: list[str] = field(default_factory=list)
-    block_size: int = 4
-    steps: int = 32
     collecting_device: str = "executor"
+    steps: int = 32
+    on_blocks: bool = False
 
 
 @dataclass

@@ -12,7 +12,7 @@ from espdl.quantize.observers import OBSERVERS
 from espdl.quantize.platform import TargetPlatform
 from espdl.quantize.setting import TABLE_OPS, GraphFormatSetting, QuantizationSetting
 from espdl.quantize.setting_types import check_types
-from espdl.quantize.training_check import check_tqt
+from espdl.quantize.training_check import check_training
 from espdl.wording import nearest
 
 
@@ -42,11 +42,11 @@ CHOICES = (
     Choice("quantize_parameter_setting.baking_parameter", (False,)),
     Choice("quantize_parameter_setting.clip_visiblity", ("EXPORT_WHEN_ACTIVE",)),
     Choice("quantize_parameter_setting.pad_visiblity", ("EXPORT_WHEN_ACTIVE",)),
-    Choice("lsq_optimization", (False,)),
+    Choice("lsq_optimization", (False, True)),
     Choice("tqt_optimization", (False, True)),
-    Choice("blockwise_reconstruction", (False,)),
+    Choice("blockwise_reconstruction", (False, True)),
     Choice("bias_correct", (False, True)),
-    Choice("bias_correct_setting.collecting_device", ("executor", "cpu")),
+    Choice("bias_correct_setting.on_blocks", (False, True)),
     Choice("channel_balancing", (False, True)),
     Choice("weight_rounding", (False, True)),
     Choice("mixed_precision", (False, True)),
@@ -69,8 +69,6 @@ COUNTS = {
     "channel_split_setting.iterations": "rounds",
     "ssd_setting.iteration": "rounds",
     "weight_rounding_setting.inputs": "inputs",
-    "bias_correct_setting.block_size": "layers",
-    "bias_correct_setting.steps": "steps",
 }
 """Settings that are positive integers, and of what."""
 
@@ -98,7 +96,7 @@ def check_setting(setting: QuantizationSetting) -> None:
                 raise EspdlError(
                     f"there is no calibration algorithm {algorithm!r}", where=where, hint="one of " + ", ".join(OBSERVERS)
                 )
-    check_tqt(setting.tqt_optimization_setting)
+    check_training(setting)
     for path, what in COUNTS.items():
         group, name = path.split(".")
         count = getattr(getattr(setting, group), name)

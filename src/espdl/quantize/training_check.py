@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import fields
 from typing import Any
 
 from espdl.errors import EspdlError
-from espdl.quantize.setting import TQTSetting
+from espdl.quantize.setting import QuantizationSetting
+from espdl.quantize.trainings import TRAININGS
 
 Rule = tuple[str, str, Callable[[Any], bool]]
 
@@ -30,6 +32,9 @@ RULES: tuple[Rule, ...] = (
     ("is_scale_trainable", "True or False", lambda value: isinstance(value, bool)),
     ("scale_lr", "a number from 0", _number),
     ("weight_reach", "a number from 0", _number),
+    ("rounding_reach", "a number from 0", _number),
+    ("firmness", "a number from 0 to 1", lambda value: _number(value, 1.0)),
+    ("bias_reach", "a number from 0", _number),
     ("batch_size", "a whole number from 1", lambda value: _whole(value, 1)),
     ("holdout", "a number from 0 to 0.5", lambda value: _number(value, 0.5)),
     ("seed", "a whole number from 0", lambda value: _whole(value, 0)),
@@ -43,9 +48,11 @@ RULES: tuple[Rule, ...] = (
 )
 
 
-def check_tqt(setting: TQTSetting) -> None:
-    """Raises :class:`EspdlError` for the first value that cannot be followed."""
-    for name, wanted, holds in RULES:
-        value = getattr(setting, name)
-        if not holds(value):
-            raise EspdlError(f"tqt_optimization_setting.{name} = {value!r} is not {wanted}")
+def check_training(setting: QuantizationSetting) -> None:
+    """Raises :class:`EspdlError` for the first value of any training that cannot be followed."""
+    for training in TRAININGS:
+        group = training.setting(setting)
+        names = {field.name for field in fields(group)}
+        for name, wanted, holds in RULES:
+            if name in names and not holds(value := getattr(group, name)):
+                raise EspdlError(f"{training.group}.{name} = {value!r} is not {wanted}")

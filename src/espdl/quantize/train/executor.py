@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,6 +68,7 @@ class QuantExecutor:
     Attributes:
         parameters: real values of the quantized constants by name, as they are to be quantized; leaf tensors.
         scales: see :class:`espdl.quantize.train.places.Scales`.
+        substitutes: what gives a constant by name in place of rounding its parameter, for training that rounds by itself.
 
     Raises:
         EspdlError: for a device that is not there, and a node that has no form in PyTorch.
@@ -87,6 +88,7 @@ class QuantExecutor:
         self.scales = Scales(graph, self.device, dtype)
         self.parameters: dict[str, torch.Tensor] = {}
         self.constants: dict[str, torch.Tensor] = {}
+        self.substitutes: dict[str, Callable[[], torch.Tensor]] = {}
         self._rounded: dict[tuple[str, int], tuple[tuple[int, ...], torch.Tensor]] = {}
         self.inputs = [value.name or "" for value in graph.model.graph.inputs]
         self.outputs = [value.name or "" for value in graph.model.graph.outputs]
@@ -259,6 +261,8 @@ class QuantExecutor:
             return tensor if read.place is None or not quantized else read.place(tensor)
         if read.place is None or not quantized:
             return self.constants[read.name]
+        if read.name in self.substitutes:
+            return self.substitutes[read.name]()
         return self._rounded_parameter(read.name, read.place)
 
     def _rounded_parameter(self, name: str, place: Place | BiasPlace) -> torch.Tensor:

@@ -68,6 +68,29 @@ def round_integers_(values: torch.Tensor, rounding: Rounding) -> torch.Tensor:
     return values.round_() if rounding is Rounding.HALF_EVEN else values.add_(0.5).floor_()
 
 
+def step_weight(count: int, grid: Grid) -> float:
+    """``g = 1 / sqrt(N * Qp)``: what LSQ multiplies the gradient of a step by that rounds N numbers (Esser and others, 2020, 2.2)."""
+    return 1.0 / math.sqrt(max(count, 1) * grid.high)
+
+
+def weigh_gradient(tensor: torch.Tensor, weight: float) -> torch.Tensor:
+    """The tensor itself; its gradients are multiplied by ``weight``."""
+    found: torch.Tensor = _Weighed.apply(tensor, weight)
+    return found
+
+
+class _Weighed(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, tensor: torch.Tensor, weight: float) -> torch.Tensor:
+        ctx.weight = weight
+        return tensor.view_as(tensor)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        (grad,) = grads
+        return grad * ctx.weight, None
+
+
 class _PerTensor(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, log2_scale: torch.Tensor, scale: float, grid: Grid) -> torch.Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import torch
 
@@ -60,6 +60,23 @@ class Learnable:
         shape = [1] * self._executor.parameters[read.name].ndim
         shape[place.grid.axis] = -1
         return power.reshape(shape)
+
+    def learning_rate(self, step: Step, read: Read, lr: float, reach: float, steps: int) -> float | torch.Tensor:
+        """``lr``, and as much as lets a constant move by ``reach`` of its units in ``steps`` updates, if all go one way."""
+        unit = self.unit(step, read) if reach else None
+        if unit is None:
+            return lr
+        rate = lr + 2 * reach / steps * unit
+        return rate if rate.ndim else float(rate)
+
+    def rounding_error(self, reads: Iterable[Read], weight: float) -> torch.Tensor | None:
+        """``weight`` times the sum of the mean squared errors of rounded constants, biases left out; None where it is 0."""
+        terms = []
+        for read in reads if weight else ():
+            if isinstance(read.place, Place):
+                real = self._executor.parameters[read.name]
+                terms.append(weight * torch.nn.functional.mse_loss(read.place(real), real.detach()))
+        return sum(terms[1:], terms[0]) if terms else None
 
     def _place_behind(self, step: Step) -> Place | None:
         info = self._executor.graph.output_info(step.node.outputs[0])

@@ -12,7 +12,7 @@ from espdl.errors import EspdlError
 from espdl.quantize.train.blocks import Block
 from espdl.quantize.train.collect import Stream
 from espdl.quantize.train.executor import QuantExecutor
-from espdl.quantize.train.optimizer import Adam, Trained
+from espdl.quantize.train.optimizer import Adam, Learns
 
 AT_ONCE = 8
 """Samples in one run where no gradients are needed."""
@@ -56,6 +56,15 @@ class BlockData:
         got = executor.run(known, self.outputs, block.steps)
         errors = [torch.nn.functional.mse_loss(got[name], wanted[name]) for name in self.outputs]
         return torch.stack(errors).sum()
+
+    @torch.no_grad()
+    def compared(self, name: str, indices: Sequence[int]) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """A tensor of the block in the float network and behind rounded inputs, of several samples at once where that is possible."""
+        executor, block = self._executor, self._block
+        for part in [indices] if self.has_batches else parts(indices, 1):
+            exact = executor.run(self._exact.batch(block.inputs, part, executor.device), [name], block.steps, quantized=False)
+            rounded = executor.run(self._rounded.batch(block.inputs, part, executor.device), [name], block.steps)
+            yield exact[name], rounded[name]
 
     @torch.no_grad()
     def held_loss(self) -> float:
@@ -109,6 +118,14 @@ class NetworkData:
             errors += [torch.nn.functional.mse_loss(got[name], wanted[name]) / self._powers[name] for name in self.outputs]
         return torch.stack(errors).mean()
 
+    def compared(self, name: str, indices: Sequence[int]) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """As of :class:`BlockData`, one sample after the other."""
+        executor = self._executor
+        for index in indices:
+            with torch.no_grad():
+                got = executor.run(self._rounded.batch(executor.inputs, [index], executor.device), [name], executor.steps)
+            yield self._wanted([name], [index])[name], got[name]
+
     @torch.no_grad()
     def held_loss(self) -> float:
         """Over the samples that are held out, or over all."""
@@ -130,6 +147,8 @@ class Data(Protocol):
 
     def loss(self, indices: Sequence[int]) -> torch.Tensor: ...
 
+    def compared(self, name: str, indices: Sequence[int]) -> Iterator[tuple[torch.Tensor, torch.Tensor]]: ...
+
     def held_loss(self) -> float: ...
 
 
@@ -142,12 +161,14 @@ class LoopOptions:
         batch_size: samples per update.
         seed: of the order of samples.
         patience: updates without a lower loss after which a block is left; 0 never does.
+        decay: lets learning rates fall to 0.
     """
 
     steps: int
     batch_size: int = 1
     seed: int = 0
     patience: int = 0
+    decay: bool = True
 
 
 @dataclass(frozen=True)
@@ -171,7 +192,7 @@ class BlockReport:
 def train_block(
     data: Data,
     name: str,
-    trained: Sequence[Trained],
+    trained: Sequence[Learns],
     options: LoopOptions,
     *,
     penalty: Callable[[int], torch.Tensor | None] = lambda step: None,
@@ -193,17 +214,42 @@ def train_block(
         EspdlError: when the loss is no number.
         KeyboardInterrupt: the block is then as before.
     """
-    tensors = [item.tensor for item in trained]
+    tensors = [tensor for item in trained for tensor in item.tensors]
+    adam = Adam(trained, options.steps, options.decay)
+
+    def change() -> int:
+        try:
+            for tensor in tensors:
+                tensor.requires_grad_(True)
+            return _updates(data, name, adam, options, penalty, project, tick)
+        finally:
+            for tensor in tensors:
+                tensor.requires_grad_(False)
+                tensor.grad = None
+
+    return keep_best(data, name, tensors, change, project)
+
+
+def keep_best(
+    data: Data, name: str, tensors: Sequence[torch.Tensor], change: Callable[[], int], project: Callable[[], None] = lambda: None
+) -> BlockReport:
+    """Changes tensors; leaves them as they were, or part or all of the way to where they got, by the loss on what was held out.
+
+    Args:
+        data: says how good they are.
+        name: of the block.
+        tensors: leaves without gradients.
+        change: does so in place; gives the number of updates.
+        project: puts tensors back to where the chip can have them.
+
+    Raises:
+        KeyboardInterrupt: the tensors are then as before.
+    """
     first = [tensor.detach().clone() for tensor in tensors]
     before = data.held_loss()
-    adam = Adam(list(trained), options.steps)
     best, state = before, first
     try:
-        for tensor in tensors:
-            tensor.requires_grad_(True)
-        done = _updates(data, name, adam, options, penalty, project, tick)
-        for tensor in tensors:
-            tensor.requires_grad_(False)
+        done = change()
         last = [tensor.clone() for tensor in tensors]
         for share in SHARES:
             _put(tensors, [torch.lerp(old, new, share) for old, new in zip(first, last, strict=True)])
@@ -212,9 +258,6 @@ def train_block(
             if after < best:
                 best, state = after, [tensor.clone() for tensor in tensors]
     finally:
-        for tensor in tensors:
-            tensor.requires_grad_(False)
-            tensor.grad = None
         _put(tensors, state)
     return BlockReport(name, before, best, done, state is not first)
 

@@ -56,8 +56,8 @@ def optimize(
 
 
 def _tell(graph: QuantGraph, name: str, report: TrainReport, moved: int) -> None:
-    if report.is_kept:
-        kept = sum(block.is_kept for block in report.blocks)
+    kept = sum(block.is_kept for block in report.blocks)
+    if report.is_kept and (kept or (report.whole is not None and report.whole.is_kept)):
         exponents = f", {counted(moved, 'exponent')} moved" if moved else ""
         graph.measures.append(
             f"{name}: {kept} of {counted(len(report.blocks), 'block')} trained{exponents},"

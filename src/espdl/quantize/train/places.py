@@ -9,7 +9,7 @@ import torch
 
 from espdl.chips import Chip
 from espdl.quantize.graph import QuantGraph, QuantInfo
-from espdl.quantize.train.fake_quant import Grid, exponents_of, fake_quantize
+from espdl.quantize.train.fake_quant import Grid, exponents_of, fake_quantize, step_weight, weigh_gradient
 from espdl.rounding import Rounding
 
 
@@ -20,10 +20,12 @@ class Scale:
     Attributes:
         root: of the group.
         log2: its logarithm, float [] or [channels]; the scale used is ``2**round(log2)``.
+        is_weighed: multiplies the gradients of ``log2`` at every place by :func:`espdl.quantize.train.fake_quant.step_weight`, as LSQ does.
     """
 
     root: QuantInfo
     log2: torch.Tensor
+    is_weighed: bool = False
     _known: tuple[int, tuple[int, ...]] = field(default=(-1, ()), repr=False)
 
     @property
@@ -48,7 +50,10 @@ class Place:
     grid: Grid
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        return fake_quantize(x, self.scale.log2, self.grid, self.scale.exponents)
+        log2 = self.scale.log2
+        if self.scale.is_weighed:
+            log2 = weigh_gradient(log2, step_weight(x.numel() // log2.numel(), self.grid))
+        return fake_quantize(x, log2, self.grid, self.scale.exponents)
 
     @property
     def versions(self) -> tuple[int, ...]:

@@ -12,11 +12,11 @@ import torch
 
 from espdl.quantize.setting import TQTSetting
 from espdl.quantize.train.blocks import Block
-from espdl.quantize.train.executor import QuantExecutor, Read, Step
+from espdl.quantize.train.executor import QuantExecutor, Read
 from espdl.quantize.train.learning import Learnable
 from espdl.quantize.train.loop import BlockReport, Data, LoopOptions, train_block
 from espdl.quantize.train.optimizer import Trained
-from espdl.quantize.train.places import Place, Scale
+from espdl.quantize.train.places import Scale
 
 
 class TQT:
@@ -48,9 +48,10 @@ class TQT:
         setting, learnable = self._setting, self._learnable
         constants = learnable.constants(block)
         scales = learnable.scales(block) if setting.is_scale_trainable else []
-        trained = [
-            Trained(self._executor.parameters[read.name], self._learning_rate(step, read, steps)) for step, read in constants
-        ]
+        trained = []
+        for step, read in constants:
+            rate = learnable.learning_rate(step, read, setting.lr, setting.weight_reach, steps)
+            trained.append(Trained(self._executor.parameters[read.name], rate))
         trained += [Trained(scale.log2, setting.scale_lr) for scale in scales]
         options = LoopOptions(steps, setting.batch_size, setting.seed, setting.patience)
 
@@ -61,25 +62,13 @@ class TQT:
             data, block.name, trained, options, penalty=penalty, project=lambda: learnable.project(block, scales), tick=tick
         )
 
-    def _learning_rate(self, step: Step, read: Read, steps: int) -> float | torch.Tensor:
-        """``lr``, and as much as lets a number move by ``weight_reach`` steps of its integers; for a bias those of the result."""
-        setting = self._setting
-        unit = self._learnable.unit(step, read) if setting.weight_reach else None
-        if unit is None:
-            return setting.lr
-        rate = setting.lr + 2 * setting.weight_reach / steps * unit
-        return rate if rate.ndim else float(rate)
-
     # Beside the error of the outputs
 
     def _penalty(self, reads: Iterable[Read], scales: Sequence[Scale]) -> torch.Tensor | None:
         """``int_lambda`` times the mean square distance of each logarithm from its integer, ``gamma`` times the error of weights."""
-        setting, terms = self._setting, []
+        setting = self._setting
+        terms = [self._learnable.rounding_error(reads, setting.gamma)]
         if setting.int_lambda:
             terms += [setting.int_lambda * (scale.log2 - torch.round(scale.log2.detach())).square().mean() for scale in scales]
-        if setting.gamma:
-            for read in reads:
-                if isinstance(read.place, Place):
-                    weight = self._executor.parameters[read.name]
-                    terms.append(setting.gamma * torch.nn.functional.mse_loss(read.place(weight), weight.detach()))
-        return sum(terms[1:], terms[0]) if terms else None
+        found = [term for term in terms if term is not None]
+        return sum(found[1:], found[0]) if found else None
