@@ -210,6 +210,24 @@ def test_interrupting_keeps_what_was_learned(training: Training, monkeypatch: py
     assert snr(model) > snr(trained(None)) - 0.5
 
 
+@torch_only
+@pytest.mark.parametrize("training", NEW[:2], ids=lambda training: training.group)
+def test_a_block_that_was_interrupted_is_as_before(training: Training, monkeypatch: pytest.MonkeyPatch) -> None:
+    from espdl.quantize.train.loop import BlockData
+
+    whole, seen = BlockData.loss, []
+
+    def loss(self: Any, indices: Any) -> Any:
+        seen.append(torch.is_grad_enabled())
+        if sum(seen) == 5:
+            raise KeyboardInterrupt
+        return whole(self, indices)
+
+    monkeypatch.setattr(BlockData, "loss", loss)
+    assert trained(training).data == untrained(training).data
+    assert sum(seen) == 5
+
+
 def exponents(model: QuantizedModel) -> list[tuple[int, ...]]:
     return [info.exponents for info in model.graph.infos() if info.role.value != "bias"]
 
