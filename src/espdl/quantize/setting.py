@@ -173,7 +173,8 @@ class LSQSetting(BlockSetting):
         steps: updates per block.
         is_scale_trainable: trains scales, too; False trains weights and biases only.
         gamma: weight of the mean squared error of rounded weights in the loss.
-        scale_lr: learning rate of the logarithms of scales, in which an exponent moves when half of 1 is passed.
+        scale_lr: learning rate of the logarithms of scales, in which an exponent moves when half of 1 is passed; here of the one in a
+            block that has the largest gradients.
         weight_reach: steps of its integers that a weight moves at most, about, beside what ``lr`` lets it; 0 is ESP-PPQ's way.
         batch_size: samples per update, where the network can run several at once.
         patience: updates without a lower loss after which a block is left; 0 never does.
@@ -183,7 +184,7 @@ class LSQSetting(BlockSetting):
     steps: int = 500
     is_scale_trainable: bool = True
     gamma: float = 0.0
-    scale_lr: float = 0.03
+    scale_lr: float = 0.1
     weight_reach: float = 2.0
     batch_size: int = 1
     patience: int = 0
@@ -194,10 +195,12 @@ class TQTSetting(LSQSetting):
     """Training of weights and scales, block by block (:mod:`espdl.quantize.train.tqt`). Needs PyTorch.
 
     Attributes, beside those of :class:`LSQSetting`:
+        scale_lr: learning rate of the logarithms of scales, in which an exponent moves when half of 1 is passed; of every one.
         int_lambda: weight of the distance of the scales' logarithms from whole numbers in the loss.
         whole_steps: updates of the whole network, behind those of its blocks: rarely worth their time.
     """
 
+    scale_lr: float = 0.03
     int_lambda: float = 0.0
     whole_steps: int = 0
 
