@@ -40,7 +40,7 @@ def test_text(espdl: Command, digits: Path, photos: Path) -> None:
     first, *classes = result.out.splitlines()
     assert first == str(photos / "zero.png")
     found = Classifier(digits, 0, 255, topk=2).run(photos / "zero.png")
-    assert classes == [f"  {one.score:<10.6g} {one.label}" for one in found]
+    assert classes == [f"  {one.score:.6f}  {one.label}" for one in found]
     assert found[0].label == "0"
 
 

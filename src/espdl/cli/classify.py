@@ -88,7 +88,7 @@ def command(
     def tell(file: Path, found: dict[str, Any]) -> None:
         print(file)
         for one in found["classes"]:
-            print(f"  {one['score']:<10.6g} {one['label']}")
+            print(f"  {one['score']:.6f}  {one['label']}")
         if not found["classes"]:
             print("  no class has a score above the threshold")
 

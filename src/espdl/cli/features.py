@@ -53,6 +53,7 @@ def command(
     from espdl.audio.plot import features_picture
     from espdl.cli.output import print_facts, print_json
     from espdl.dl.arrays import save_array
+    from espdl.errors import EspdlError
     from espdl.fbs.files import require_writable, write_atomically
 
     for path in (output, plot):
@@ -78,7 +79,10 @@ def command(
         remove_dc_offset=not keep_dc,
     )
     feature = {"fbank": Fbank, "mfcc": MFCC, "spectrogram": Spectrogram}[type](config)
-    features = feature.process(recording.mono(channel))
+    try:
+        features = feature.process(recording.mono(channel))
+    except EspdlError as error:
+        raise error.at(str(wav)) from None
     if output is not None:
         save_array(output, features)
     if plot is not None:

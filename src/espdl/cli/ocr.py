@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-from cyclopts import Parameter
+from cyclopts import CycloptsError, Parameter
 
 from espdl.cli.options import FILE, Arithmetic, Backend, ModelTarget
 from espdl.cli.pictures import JsonLines, Pictures, Upright
@@ -20,9 +20,11 @@ def command(
     /,
     *,
     charset: Annotated[
-        ModelPath,
-        Parameter(help="The characters of REC's classes: a text file, one a line, or pp_ocr_v6_dict.hpp of ESP-DL's component."),
-    ],
+        ModelPath | None,
+        Parameter(
+            help="The characters of REC's classes, always needed: a text file, one a line, or pp_ocr_v6_dict.hpp of ESP-DL's component.",
+        ),
+    ] = None,
     wide: Annotated[ModelPath | None, Parameter(help="A wider recogniser for lines that REC would squeeze (dual mode).")] = None,
     threshold: Annotated[float, Parameter(help="Leave out lines with a lower score.")] = 0.5,
     output: Annotated[
@@ -51,6 +53,13 @@ def command(
     from espdl.progress import stage
     from espdl.vision.image import annotate, read_image
     from espdl.vision.ocr import PPOCR, TextDetector, TextRecognizer, read_charset
+
+    if charset is None:
+        raise CycloptsError(
+            msg="The characters that REC's classes stand for are not in its file: give --charset FILE.\n"
+            "  try: pp_ocr_v6_dict.hpp, which lies in models/pp_ocr_v6 of ESP-DL (https://github.com/espressif/esp-dl), or the dictionary\n"
+            "       that the recogniser was trained with, a character in each line"
+        )
 
     def loaded(path: Path) -> Model:
         return Model(path, target=target, arithmetic=arithmetic, backend=backend)

@@ -35,7 +35,7 @@ class Detector:
         model: an .espdl file, its bytes, or a Model that is ready to run.
         kind: the family of the network (``yolo11``, ``espdet`` ...); None takes that whose outputs it has.
         score_threshold, nms_threshold, top_k: see :class:`DetectPostprocessor`; None takes the family's.
-        labels: names of the classes; None takes COCO's for 80 classes.
+        labels: names of the classes; None takes COCO's for 80 classes, and "person" for the one class of poses.
         picture_coordinates: YOLO26's boxes are in pixels of the model's input, as on the chip; True brings them into the picture, best
             first. Those of other families are in the picture anyhow.
         resampling: how pictures are resized. A chip does NEAREST, the default.
@@ -77,7 +77,14 @@ class Detector:
             self.model.chip.rounding,
         )
         self.classes = outputs[self.postprocessor.scores[0]].channels
-        self.labels = tuple(labels) if labels is not None else COCO_LABELS if self.classes == len(COCO_LABELS) else ()
+        known = (
+            COCO_LABELS
+            if self.classes == len(COCO_LABELS)
+            else self.family.names
+            if self.classes == len(self.family.names)
+            else ()
+        )
+        self.labels = known if labels is None else tuple(labels)
         self.picture_coordinates = picture_coordinates
 
     def adapted(self, family: Family) -> Family:

@@ -29,6 +29,7 @@ class Family:
         std: of pixels in 0..255; the mean is 0.
         bgr: whether blue comes first.
         letterbox: gray value around pictures that keep their proportions; None stretches them.
+        names: of the classes, where the family has always the same.
     """
 
     postprocessor: type[DetectPostprocessor]
@@ -38,13 +39,14 @@ class Family:
     std: float = 255
     bgr: bool = False
     letterbox: int | None = 114
+    names: tuple[str, ...] = ()
 
 
 FAMILIES = {
     family.postprocessor.kind: family
     for family in (
         Family(Yolo11SegPostprocessor, 0.25, 0.7),
-        Family(Yolo11PosePostprocessor, 0.25, 0.7),
+        Family(Yolo11PosePostprocessor, 0.25, 0.7, names=("person",)),
         Family(Yolo11Postprocessor, 0.25, 0.7),
         Family(ESPDetPostprocessor, 0.5, 0.7),
         Family(PicoPostprocessor, 0.7, 0.5, std=1, letterbox=None),

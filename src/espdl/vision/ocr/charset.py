@@ -40,7 +40,7 @@ def read_charset(path: str | os.PathLike[str], classes: int) -> tuple[str, ...]:
     raise EspdlError(
         f"{len(found)} characters do not fit a model of {classes} classes",
         where=str(path),
-        hint="take the dictionary that belongs to the model: pp_ocr_v6_dict.hpp of ESP-DL's component pp_ocr_v6",
+        hint="take the dictionary that belongs to the model: pp_ocr_v6_dict.hpp in models/pp_ocr_v6 of https://github.com/espressif/esp-dl",
     )
 
 
