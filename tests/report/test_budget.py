@@ -63,17 +63,17 @@ def test_folders_of_pictures(model: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arrays", "text"),
     [
-        ({"x": np.zeros((3, 6, 6, 3), np.float32)}, "no array y"),
-        ({"x": np.zeros((3, 6, 6, 3), np.float32), "y": np.zeros(2, int)}, "3 samples and 2 labels"),
+        ({"x": np.zeros((3, 6, 6, 3), np.float32)}, "no x and y"),
+        ({"x": np.zeros((3, 6, 6, 3), np.float32), "y": np.zeros(2, int)}, "do not fit together"),
         ({"x": np.zeros((3, 5, 6, 3), np.float32), "y": np.zeros(3, int)}, "do not fit an input"),
-        ({"x": np.zeros((3, 6, 6, 3), np.float32), "y": np.full(3, 5)}, "do not fit 5 classes"),
+        ({"x": np.zeros((3, 6, 6, 3), np.float32), "y": np.full(3, 5)}, "there is a label 5"),
     ],
 )
 def test_data_that_do_not_fit(model: Path, tmp_path: Path, arrays: dict[str, np.ndarray], text: str) -> None:
     np.savez(tmp_path / "bad.npz", **arrays)
     with pytest.raises(EspdlError, match=text):
         measure_top1(Model(model), tmp_path / "bad.npz")
-    with pytest.raises(EspdlError, match="no labelled data"):
+    with pytest.raises(EspdlError, match=r"nothing.npz: the labelled arrays cannot be read"):
         measure_top1(Model(model), tmp_path / "nothing.npz")
 
 

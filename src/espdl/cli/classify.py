@@ -102,11 +102,11 @@ def _pixels(text: str) -> list[float]:
 
 def _labels(name: str | None, model: Model) -> tuple[str, ...]:
     from espdl.errors import EspdlError
-    from espdl.vision.labels import GESTURES, imagenet_labels, read_labels
+    from espdl.vision.labels import GESTURES, imagenet_labels, names_for, read_labels
 
     classes = model.get_output().shape[-1]
     if name is None:
-        return imagenet_labels() if classes == len(imagenet_labels()) else ()
+        return names_for(classes)
     found = imagenet_labels() if name == "imagenet" else GESTURES if name == "gestures" else read_labels(name)
     if len(found) != classes:
         raise EspdlError(f"there are {len(found)} labels, the model has {classes} classes", where=name)

@@ -127,10 +127,11 @@ def _options(mean: str, std: str, bgr: bool, resize: int | None, resampling: str
 
 def _classify(model: Model, data: Path, network: Any, labels: Path | None, limit: int | None, options: Any) -> Told:
     from espdl.vision.evaluate import evaluate_classifier, open_labelled
-    from espdl.vision.labels import imagenet_labels, read_labels
+    from espdl.vision.evaluate.classification import classes_of
+    from espdl.vision.labels import names_for, read_labels
 
-    classes = model.get_output().shape[-1]
-    names = read_labels(labels) if labels else imagenet_labels() if classes == len(imagenet_labels()) else ()
+    classes = classes_of(model)
+    names = read_labels(labels) if labels else names_for(classes)
     samples = open_labelled(data, classes, names)
     found = evaluate_classifier(model, samples.limited(limit) if limit else samples, network, options)
     rows = [("top-1", found.top1, found.float_top1), ("top-5", found.top5, found.float_top5)]

@@ -20,6 +20,11 @@ def imagenet_labels() -> tuple[str, ...]:
     return tuple(text.split())
 
 
+def names_for(classes: int) -> tuple[str, ...]:
+    """ImageNet's names for as many classes as it has, else none."""
+    return imagenet_labels() if classes == len(imagenet_labels()) else ()
+
+
 def read_labels(path: str | os.PathLike[str]) -> tuple[str, ...]:
     """Names of classes from a text file, one a line; the first line is class 0. Empty lines at the end do not count.
 

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from espdl.dl import Model
 from espdl.errors import EspdlError
 from espdl.progress import track
+from espdl.quantize.labelled import LabelledArrays, LabelledFolder
 from espdl.tensor import TensorBase
 from espdl.vision.classify import IMAGENET_MEAN, IMAGENET_STD
 from espdl.vision.evaluate.float_network import FloatNetwork, Pixels
-from espdl.vision.evaluate.labelled import LabelledArrays, LabelledFolder
 from espdl.vision.image import Image, ImagePreprocessor, Resampling, read_image
 
 STEP = 32
@@ -109,6 +109,17 @@ def evaluate_classifier(
     return Accuracy(len(ranks), share(ranks, 1), share(ranks, 5), share(float_ranks, 1), share(float_ranks, 5), same / len(ranks))
 
 
+def classes_of(model: Model) -> int:
+    """How many classes a classifier tells apart. Raises :class:`EspdlError` for a model of several inputs or outputs."""
+    inputs, outputs = model.get_inputs(), model.get_outputs()
+    if len(inputs) != 1 or len(outputs) != 1:
+        raise EspdlError(
+            f"the model has {len(inputs)} inputs and {len(outputs)} outputs",
+            why="classifiers of one input and one output are evaluated",
+        )
+    return int(np.prod(next(iter(outputs.values())).shape))
+
+
 def share(ranks: Sequence[int], best: int) -> float:
     """The share of samples with less than ``best`` classes before the right one."""
     return float(np.mean(np.array(ranks) < best))
@@ -129,10 +140,8 @@ class _Feeding:
     def __init__(
         self, model: Model, data: LabelledArrays | LabelledFolder, network: FloatNetwork | None, options: PictureOptions
     ) -> None:
-        inputs = model.get_inputs()
-        if len(inputs) != 1:
-            raise EspdlError(f"the model has {len(inputs)} inputs", why="classifiers of one are evaluated")
-        self._tensor = next(iter(inputs.values()))
+        classes_of(model)
+        self._tensor = model.get_input()
         self._model, self._data, self._network, self._options = model, data, network, options
 
     def samples(self) -> Iterator[NDArray | None]:
