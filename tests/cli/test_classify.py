@@ -44,6 +44,22 @@ def test_text(espdl: Command, digits: Path, photos: Path) -> None:
     assert found[0].label == "0"
 
 
+def test_a_part_of_a_picture(espdl: Command, digits: Path, photos: Path) -> None:
+    whole = pillow.open(photos / "zero.png").convert("RGB")
+    framed = pillow.new("RGB", (whole.width + 30, whole.height + 20), "blue")
+    framed.paste(whole, (10, 5))
+    framed.save(photos / "framed.png")
+    box = f"10,5,{10 + whole.width},{5 + whole.height}"
+    found = [
+        espdl("classify", digits, photos / name, *AS_TRAINED, *more).out.splitlines()[1:]
+        for name, more in (("zero.png", ()), ("framed.png", ("--crop", box)))
+    ]
+    assert found[0] == found[1]
+    result = espdl("classify", digits, photos / "zero.png", *AS_TRAINED, "--crop", "0,0,999,5")
+    assert result.code == 1 and "reaches out of a picture" in result.err
+    assert espdl("classify", digits, photos / "zero.png", "--crop", "1,2,3").code == 2
+
+
 def test_a_folder_gives_lines_of_json(espdl: Command, digits: Path, photos: Path) -> None:
     result = espdl("classify", digits, photos, *AS_TRAINED, "--json")
     assert result.code == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
 def _known_labels(_: object, name: str | None) -> None:
     if name not in (None, "imagenet", "gestures") and not Path(str(name)).is_file():
         raise ValueError("it is neither imagenet, gestures nor a file")
+
+
+def _whole_numbers(_: object, text: str | None) -> None:
+    if text is not None and not re.fullmatch(r"\d+(,\d+){3}", text):
+        raise ValueError("it is not four whole numbers x1,y1,x2,y2")
 
 
 def command(
@@ -45,6 +51,9 @@ def command(
     softmax: Annotated[
         bool, Parameter(negative="--no-softmax", help="Whether the model's output still has to become probabilities.")
     ] = True,
+    crop: Annotated[
+        str | None, Parameter(validator=_whole_numbers, help="Look at a part of the pictures only: x1,y1,x2,y2, in pixels.")
+    ] = None,
     resampling: ResamplingName = "nearest",
     upright: Upright = False,
     target: ModelTarget = None,
@@ -82,8 +91,10 @@ def command(
             resampling=resampling,
         )
 
+    part = None if crop is None else [int(number) for number in crop.split(",")]
+
     def work(file: Path) -> dict[str, Any]:
-        return {"classes": [found.to_dict() for found in classifier.run(read_image(file, upright=upright))]}
+        return {"classes": [found.to_dict() for found in classifier.run(read_image(file, upright=upright), part)]}
 
     def tell(file: Path, found: dict[str, Any]) -> None:
         print(file)
