@@ -16,23 +16,27 @@ if TYPE_CHECKING:
 def draw_detections(image: Source, found: Iterable[Detection]) -> PillowImage:
     """A copy of a picture with boxes, names, scores, key points and masks; the best is drawn over the others.
 
-    Several things of one class have a colour each, things of several classes one for each class.
+    Several things of one class have a colour each, things of several classes one for each class. Classes without names show their number,
+    unless all that was found is of class 0.
 
     Raises:
         EspdlError: for a picture that cannot be read.
     """
     records = sorted(found, key=lambda one: one.score)
-    one_class = len({one.category for one in records}) == 1
-    marks = [mark_of(one, rank if one_class else one.category) for rank, one in enumerate(records)]
+    classes = {one.category for one in records}
+    marks = [
+        mark_of(one, rank if len(classes) == 1 else one.category, one.label or ("" if classes == {0} else str(one.category)))
+        for rank, one in enumerate(records)
+    ]
     return annotate(image, marks)
 
 
-def mark_of(found: Detection, color: int) -> Mark:
+def mark_of(found: Detection, color: int, name: str) -> Mark:
     """One detection as what is drawn of it."""
     people = found.keypoint_names == COCO_KEYPOINTS
     return Mark(
         box=found.box,
-        label=f"{found.label or found.category} {found.score:.2f}",
+        label=f"{name} {found.score:.2f}".lstrip(),
         color=color,
         points=[point if point != (0, 0) else None for point in found.keypoints],
         links=COCO_LIMBS if people else (),
