@@ -172,7 +172,7 @@ class QuantExecutor:
         return {name: self._given(name, given[name]) for name in self.inputs}
 
     def _given(self, name: str, value: Any) -> torch.Tensor:
-        tensor = value if isinstance(value, torch.Tensor) else torch.from_numpy(np.ascontiguousarray(value))
+        tensor = value if isinstance(value, torch.Tensor) else torch.from_numpy(np.require(value, requirements=["C", "W"]))
         if isinstance(value, torch.Tensor) and value.requires_grad and value.device != self.device:
             raise EspdlError(
                 f"input {name!r} is on device {value.device}, the network on {self.device}",

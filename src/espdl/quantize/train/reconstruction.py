@@ -9,7 +9,7 @@ import torch
 from espdl.quantize.setting import BlockwiseReconstructionSetting
 from espdl.quantize.train.adaround import SoftRounding, annealed_beta, regulariser
 from espdl.quantize.train.blocks import Block
-from espdl.quantize.train.executor import QuantExecutor, Read
+from espdl.quantize.train.executor import QuantExecutor, Read, Step
 from espdl.quantize.train.learning import Learnable
 from espdl.quantize.train.loop import BlockReport, Data, LoopOptions, train_block
 from espdl.quantize.train.optimizer import Learns, Trained
@@ -51,7 +51,7 @@ class Reconstruction:
         if not rounded or before == 0.0:
             return BlockReport(block.name, before, before, 0, False)
         scales = self._scales(block, rounded)
-        soft = {read.name: self._soft(read, place) for read, place in rounded}
+        soft = {read.name: self._soft(step, read, place) for step, read, place in rounded}
         rate = setting.lr + setting.rounding_reach / steps
         trained: list[Learns] = [Trained(rounding.v, rate) for rounding in soft.values()]
         trained += self._biases(block, soft, steps)
@@ -85,22 +85,21 @@ class Reconstruction:
                 executor.parameters[name].copy_(rounding.hard())
         return report
 
-    def _rounded(self, block: Block) -> list[tuple[Read, Place]]:
+    def _rounded(self, block: Block) -> list[tuple[Step, Read, Place]]:
         """Constants that are rounded in one way wherever they are read, but for biases, whose integers are fine enough."""
         places: dict[str, list[Place]] = {}
         for step in block.steps:
             for read in step.reads:
                 if read is not None and isinstance(read.place, Place):
                     places.setdefault(read.name, []).append(read.place)
-        found = [(read, read.place) for _, read in self._learnable.constants(block) if isinstance(read.place, Place)]
-        return [(read, place) for read, place in found if all(place.same_integers(other) for other in places[read.name])]
+        found = [(step, read, read.place) for step, read in self._learnable.constants(block) if isinstance(read.place, Place)]
+        return [it for it in found if all(it[2].same_integers(other) for other in places[it[1].name])]
 
-    def _soft(self, read: Read, place: Place) -> SoftRounding:
-        weight = self._executor.parameters[read.name]
-        unit = torch.exp2(torch.round(place.scale.log2.detach()))
-        if unit.ndim:
-            unit = unit.reshape([-1 if axis == place.grid.axis else 1 for axis in range(weight.ndim)])
-        return SoftRounding.of(weight, self._executor.constants[read.name], unit, place.grid, self._setting.firmness)
+    def _soft(self, step: Step, read: Read, place: Place) -> SoftRounding:
+        executor, unit = self._executor, self._learnable.unit(step, read)
+        assert unit is not None, "a constant that is rounded has a scale"
+        weight, original = executor.parameters[read.name], executor.constants[read.name]
+        return SoftRounding.of(weight, original, unit, place.grid, self._setting.firmness)
 
     def _biases(self, block: Block, soft: Collection[str], steps: int) -> list[Learns]:
         """The other constants, which make up for what rounding does to means; they move by steps of their result's integers."""
@@ -111,11 +110,11 @@ class Reconstruction:
         rates = [(read, self._learnable.learning_rate(step, read, 0.0, reach, steps)) for step, read in others]
         return [Trained(self._executor.parameters[read.name], rate) for read, rate in rates]
 
-    def _scales(self, block: Block, rounded: Sequence[tuple[Read, Place]]) -> list[Scale]:
+    def _scales(self, block: Block, rounded: Sequence[tuple[Step, Read, Place]]) -> list[Scale]:
         """Scales of activations, if they are to be trained: those of weights are what these are rounded by."""
         if not self._setting.is_scale_trainable:
             return []
-        weights = {id(place.scale) for _, place in rounded}
+        weights = {id(place.scale) for _, _, place in rounded}
         return [scale for scale in self._learnable.scales(block) if id(scale) not in weights]
 
 
