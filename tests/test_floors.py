@@ -17,7 +17,7 @@ PACKAGE = Path(espdl.__file__).parent
 FLOORS: dict[str, int] = {
     **dict.fromkeys(("errors", "rounding", "dtypes", "chips", "exponent", "alignment", "bias_layout", "wording"), 0),
     **dict.fromkeys(("tensor", "tensor_compare", "tensor_convert", "tensor_memory", "tensor_ops", "version", "progress"), 0),
-    "free_memory": 0,
+    **dict.fromkeys(("free_memory", "sizes"), 0),
     "fbs": 1,
     "dl": 2,
     "estimate": 3,

@@ -11,7 +11,8 @@ from PIL import Image
 from espdl.dl import Model
 from espdl.errors import EspdlError
 from espdl.report.accuracy import measure_top1
-from espdl.report.budget import Conditions, Judge, Limits, check_budget, parse_size
+from espdl.report.budget import Conditions, Judge, Limits, check_budget
+from espdl.sizes import parse_size
 from tests.models import INPUT_SHAPE, small_file
 
 
@@ -128,12 +129,3 @@ def test_what_cannot_be_judged(model: Path) -> None:
         check_budget(model, Limits(min_top1=0.5))
     with pytest.raises(EspdlError, match="no limit"):
         check_budget(model, Limits(fits=False))
-
-
-@pytest.mark.parametrize(
-    ("text", "size"), [("300000", 300_000), ("512K", 512 << 10), ("4M", 4 << 20), ("1.5 MiB", 3 << 19), (7, 7)]
-)
-def test_sizes(text: str | int, size: int) -> None:
-    assert parse_size(text) == size
-    with pytest.raises(EspdlError, match="no size"):
-        parse_size("much")

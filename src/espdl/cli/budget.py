@@ -59,10 +59,11 @@ def command(
     from espdl.dtypes import RuntimeMode
     from espdl.progress import stage
     from espdl.quantize.pictures import PictureOptions
-    from espdl.report.budget import Conditions, Limits, check_budget, parse_size
+    from espdl.report.budget import Conditions, Limits, check_budget
+    from espdl.sizes import parse_size
 
     def bytes_of(text: str | None) -> int | None:
-        return None if text is None else parse_size(text)
+        return None if text is None else parse_size(text, fractions=True)
 
     if min_top1 is not None and data is None:
         raise CycloptsError(msg="--min-top1 without --data: give labelled data to measure top-1 on.")

@@ -36,7 +36,7 @@ def command(
     """
     from espdl.cli.output import print_facts, print_json
     from espdl.deploy.flash import write_model_partition
-    from espdl.fbs.partition_table import parse_size
+    from espdl.sizes import parse_size
     from espdl.wording import kilobytes
 
     done = write_model_partition(

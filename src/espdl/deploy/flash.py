@@ -22,10 +22,10 @@ from espdl.fbs.partition_table import (
     check_partitions,
     csv_size,
     parse_partition_csv,
-    parse_size,
     partition_csv_row,
     write_partition_table,
 )
+from espdl.sizes import parse_size
 
 ERASED = 0xFF
 _DATA, _SPIFFS = 1, 0x82  # the subtype that ESP-DL asks for; nothing of the SPIFFS file system is in it

@@ -18,7 +18,6 @@ byte   field        meaning
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -26,6 +25,7 @@ from struct import Struct
 
 from espdl.alignment import round_up
 from espdl.errors import EspdlError
+from espdl.sizes import parse_size
 from espdl.wording import counted
 
 TABLE_OFFSET = 0x8000
@@ -56,7 +56,6 @@ _SUBTYPES = {
     },
 }
 _FLAGS = {"encrypted": 1, "readonly": 2}
-_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20}
 
 
 @dataclass(frozen=True)
@@ -208,17 +207,6 @@ def check_partitions(
                 f"partitions {before.label!r} and {after.label!r} overlap",
                 why=f"the first ends at {before.end:#x}, the second begins at {after.offset:#x}",
             )
-
-
-def parse_size(text: str, what: str) -> int:
-    """Bytes of a size written as 4096, 0x1000, 4K or 1M. Raises :class:`EspdlError`, which calls it ``what``, for anything else."""
-    found = re.fullmatch(r"(0[xX][0-9a-fA-F]{1,8}|\d{1,10})([kKmM]?)", text)
-    if not found:
-        raise EspdlError(f"the {what} {text!r} cannot be read", hint="write it as 4096, 0x1000, 4K or 1M")
-    size = int(found[1], 16 if found[1][:2].lower() == "0x" else 10) * _UNITS[found[2].upper()]
-    if size > 0xFFFFFFFF:
-        raise EspdlError(f"the {what} {text!r} is beyond 4 GiB")
-    return size
 
 
 def _check_row(row: Partition) -> None:

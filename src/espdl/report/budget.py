@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import enum
 import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,6 @@ from espdl.estimate.latency import Latency, estimate_latency
 from espdl.estimate.memory import MemoryEstimate, ParamCopy, estimate_memory, load_for_module, size_text
 from espdl.quantize.pictures import PictureOptions
 from espdl.report.accuracy import measure_top1
-
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KM]?)i?B?", re.IGNORECASE)
-_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20}
 
 
 class Judge(enum.Enum):
@@ -105,16 +101,6 @@ class Budget:
                 {key: getattr(row, key) for key in ("name", "kept", "found", "limit", "unit", "note")} for row in self.rows
             ],
         }
-
-
-def parse_size(text: str | int) -> int:
-    """Bytes of ``300000``, ``512K``, ``4M``, ``1.5 MiB``; K is 1024. Raises :class:`EspdlError` for what is no size."""
-    if isinstance(text, int):
-        return text
-    match = _SIZE.fullmatch(text.strip())
-    if match is None:
-        raise EspdlError(f"{text!r} is no size", hint="write 300000, 512K or 4M")
-    return int(float(match[1]) * _UNITS[match[2].upper()])
 
 
 @dataclass(frozen=True)

@@ -48,14 +48,15 @@ def _split(given: dict[str, Any]) -> tuple[Any, Any]:
 
     from espdl.dtypes import RuntimeMode
     from espdl.errors import EspdlError
-    from espdl.report.budget import Conditions, Limits, parse_size
+    from espdl.report.budget import Conditions, Limits
+    from espdl.sizes import parse_size
 
     known = {field.name for field in fields(Limits)}, {field.name for field in fields(Conditions)}
     if unknown := given.keys() - known[0] - known[1]:
         raise EspdlError(f"a budget has no {sorted(unknown)[0]!r}", hint="known are " + ", ".join(sorted(known[0] | known[1])))
     for name in ("max_internal", "max_psram", "max_flash"):
         if given.get(name) is not None:
-            given[name] = parse_size(given[name])
+            given[name] = parse_size(given[name], fractions=True)
     if "mode" in given:
         given["mode"] = RuntimeMode.parse(given["mode"])
     limits, conditions = ({key: value for key, value in given.items() if key in names} for names in known)
