@@ -58,3 +58,33 @@ def test_what_cannot_be_read_is_told(tmp_path: Path) -> None:
         with pytest.raises(EspdlError, match=message) as caught:
             load_arrays(tmp_path / f"{name}.npz")
         assert name in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"PK\x03\x04 and no more",
+        b"\x93NUMPY\x01\x00\x20\x00{'descr': '<f4', (((((((((((((((((\n",
+        b"\x93NUMPY\x01\x00\x04\x00{{{\n",
+        b"\x93NUMPY\x09\x00\x04\x00{}  \n",
+    ],
+)
+def test_whatever_a_damaged_file_makes_numpy_raise_is_told_as_one_error(tmp_path: Path, content: bytes) -> None:
+    place = tmp_path / "arrays.npz"
+    place.write_bytes(content)
+    with pytest.raises(EspdlError, match="cannot be read") as caught:
+        load_arrays(place)
+    assert "arrays.npz" in str(caught.value)
+
+
+def test_an_archive_under_a_password_is_told(tmp_path: Path) -> None:
+    place = tmp_path / "arrays.npz"
+    np.savez(place, x=np.zeros(3))
+    content = bytearray(place.read_bytes())
+    directory = content.index(b"PK\x01\x02")
+    content[6] |= 1
+    content[directory + 8] |= 1
+    place.write_bytes(content)
+    with pytest.raises(EspdlError, match="cannot be read"):
+        load_arrays(place)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ def load_arrays(path: Path) -> dict[str, NDArray]:
     Raises:
         EspdlError: when the file cannot be read as arrays.
     """
-    try:
+    with reading_arrays("the arrays cannot be read", path, "numpy.savez writes such a file"):
         archive = np.load(path, allow_pickle=False)
         if isinstance(archive, np.ndarray):
             raise EspdlError(
@@ -28,17 +29,27 @@ def load_arrays(path: Path) -> dict[str, NDArray]:
             )
         with archive:
             return {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise EspdlError(
-            "the arrays cannot be read", where=str(path), why=unreadable(error), hint="numpy.savez writes such a file"
-        ) from None
 
 
-def unreadable(error: Exception) -> str:
+@contextmanager
+def reading_arrays(what: str, path: Path | str = "", hint: str = "") -> Iterator[None]:
+    """Whatever NumPy raises inside for a file that is none of its own becomes an :class:`EspdlError`: ``what`` went wrong.
+
+    A header is Python source and an archive a ZIP file, so damaged ones raise errors of the tokenizer, of ``zlib`` and many others.
+    """
+    try:
+        yield
+    except EspdlError:
+        raise
+    except Exception as error:
+        raise EspdlError(what, where=str(path), why=_unreadable(error), hint=hint) from None
+
+
+def _unreadable(error: Exception) -> str:
     """Why NumPy cannot read a file. What is no array at all it takes for pickled objects, and advises to trust them: that is left out."""
     if isinstance(error, ValueError) and "pickle" in str(error):
         return "it holds something else, or Python objects, which are not read"
-    return str(error)
+    return str(error) or type(error).__name__
 
 
 def save_arrays(path: Path, arrays: Mapping[str, NDArray]) -> None:

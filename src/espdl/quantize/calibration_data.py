@@ -16,11 +16,11 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
+from espdl.dl.arrays import reading_arrays
 from espdl.errors import EspdlError
 from espdl.quantize.dataloader import Sample, Shapes, split_batch, stack_samples
 from espdl.quantize.pictures import (
@@ -116,15 +116,13 @@ def _from_directory(path: Path, shapes: Shapes, steps: int, options: PictureOpti
 
 
 def _load_arrays(path: Path, shapes: Shapes) -> dict[str, NDArray]:
-    try:
+    with reading_arrays("the calibration data cannot be read", path):
         if path.suffix == ".npy":
             arrays = {"": np.load(path, mmap_mode="r", allow_pickle=False)}
         else:
             with np.load(path, allow_pickle=False) as archive:
                 arrays = {key: archive[key] for key in archive.files if key in shapes or len(archive.files) == 1 == len(shapes)}
                 found = ", ".join(archive.files) or "none"
-    except (OSError, ValueError, BadZipFile) as error:
-        raise EspdlError("the calibration data cannot be read", where=str(path), why=str(error)) from None
     if len(shapes) == 1 and len(arrays) == 1:
         return {next(iter(shapes)): next(iter(arrays.values()))}
     if path.suffix == ".npy":

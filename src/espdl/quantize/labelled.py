@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from espdl.dl.arrays import reading_arrays
 from espdl.errors import EspdlError
 from espdl.quantize.pictures import PICTURE_SUFFIXES
 
@@ -80,11 +81,8 @@ def open_labelled(path: str | os.PathLike[str], classes: int, names: Sequence[st
 
 
 def _from_arrays(path: Path, classes: int) -> LabelledArrays:
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            held = {name: arrays[name] for name in arrays.files}
-    except (OSError, ValueError, AttributeError, EOFError) as error:
-        raise EspdlError("the labelled arrays cannot be read", where=str(path), why=str(error)) from None
+    with reading_arrays("the labelled arrays cannot be read", path), np.load(path, allow_pickle=False) as arrays:
+        held = {name: arrays[name] for name in arrays.files}
     if not {"x", "y"} <= held.keys():
         found = ", ".join(held) or "nothing"
         raise EspdlError("the file holds no x and y", where=str(path), why=f"it holds {found}")

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from espdl.dl.arrays import load_arrays, unreadable
+from espdl.dl.arrays import load_arrays, reading_arrays
 from espdl.dl.model import Model
 from espdl.dl.series import describe_inputs
 from espdl.errors import EspdlError
@@ -40,12 +40,8 @@ def load_recordings(path: Path, model: Model) -> list[dict[str, NDArray]]:
 
 
 def _single(path: Path) -> NDArray:
-    try:
+    with reading_arrays("the array cannot be read", path, "numpy.save writes such a file"):
         array = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise EspdlError(
-            "the array cannot be read", where=str(path), why=unreadable(error), hint="numpy.save writes such a file"
-        ) from None
     if not isinstance(array, np.ndarray):
         raise EspdlError("the file holds several arrays", where=str(path), hint="name it .npz")
     return array
