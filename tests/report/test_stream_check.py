@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from espdl.dl import Model
+from espdl.dl import Model, StreamingSession
 from espdl.errors import EspdlError
 from espdl.fbs import FbsLoader, records, wrap_model, write_model
-from espdl.quantize.api import QuantizedModel
+from espdl.quantize.api import QuantizedModel, quantize
 from espdl.report.recordings import load_recordings
 from espdl.report.stream_check import check_streaming
 from tests.quantize.graphs import network, op, weights
@@ -22,14 +22,14 @@ from tests.quantize.streams import quantized
 C, T = 4, 24
 
 
-def chain() -> Any:
+def chain(seed: int = 1) -> Any:
     nodes = [
         op("Conv", "x v", "a", kernel_shape=[3], pads=[2, 0]),
         op("Sigmoid", "a", "b"),
         op("Conv", "b w", "c", kernel_shape=[3], pads=[4, 0], dilations=[2]),
         op("Add", "c b", "y"),
     ]
-    return network(nodes, {"x": [1, C, T]}, {"v": weights(C, C, 3) / 3, "w": weights(C, C, 3, seed=1) / 3})
+    return network(nodes, {"x": [1, C, T]}, {"v": weights(C, C, 3) / 3, "w": weights(C, C, 3, seed=seed) / 3})
 
 
 @pytest.fixture(scope="module")
@@ -175,3 +175,20 @@ def test_recordings_in_files(model: QuantizedModel, tmp_path: Path) -> None:
     for name in ("bad.npy", "bad.npz", "text.npy"):
         with pytest.raises(EspdlError, match=name):
             load_recordings(tmp_path / name, whole)
+
+
+def test_float_files_agree_but_for_the_order_of_their_sums() -> None:
+    float_model = quantize(chain(), None, target="esp32s3", bits="none")
+    stream = float_model.streaming([1, C, 4])
+    assert check_streaming(float_model.model(), stream.model()).passed
+    other = quantize(chain(seed=2), None, target="esp32s3", bits="none")
+    wrong = other.streaming([1, C, 4]).model()
+    assert not check_streaming(float_model.model(), wrong).passed
+
+
+def test_the_file_for_chunks_is_not_the_whole_network(model: QuantizedModel) -> None:
+    stream = model.streaming([1, C, 4]).model()
+    with pytest.raises(EspdlError, match="first file"):
+        check_streaming(stream, stream)
+    with pytest.raises(EspdlError, match=r"Model\(path\)"):
+        StreamingSession("net.espdl")  # type: ignore[arg-type]

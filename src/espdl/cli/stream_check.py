@@ -51,6 +51,7 @@ def command(
     """
     from espdl.cli.output import print_facts, print_json, print_paragraph
     from espdl.dl import Model
+    from espdl.dtypes import DType
     from espdl.progress import stage
     from espdl.report.recordings import load_recordings
     from espdl.report.stream_check import check_streaming
@@ -85,14 +86,15 @@ def command(
             text += f"; not in the stream: the first {output.warm_up}, the last {output.ahead}"
         facts.append((f"compared {name}", text))
     print_facts(facts)
+    number = "number" if any(tensor.dtype is DType.FLOAT for tensor in whole.get_outputs().values()) else "integer"
     if result.difference is None:
-        print(f"equal: all {counted(result.compared, 'integer')}")
+        print(f"equal: all {counted(result.compared, number)}")
         return 0
     found = result.difference
     place = "" if found.frame is None else f"frame {found.frame} of "
     print_paragraph(
         f"DIFFERENT: {place}{found.output!r}, recording {found.recording}, {found.chunking}: {found.expected} in the whole run, "
-        f"{found.got} in the stream; {counted(found.count, 'integer')} of this output differ"
+        f"{found.got} in the stream; {counted(found.count, number)} of this output differ"
     )
     print_paragraph(f"because {result.cause}")
     return 1

@@ -91,6 +91,8 @@ class StreamingSession:
     """
 
     def __init__(self, model: Model, *, states: Mapping[str, str] | None = None) -> None:
+        if not isinstance(model, Model):
+            raise EspdlError(f"a {type(model).__name__} does not stream", hint="StreamingSession(Model(path))")
         self.model = model
         self.streaming = read_streaming(model)
         self.runs = 0

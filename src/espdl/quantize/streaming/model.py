@@ -147,8 +147,11 @@ def _converted(graph: QuantGraph, options: StreamingOptions) -> Conversion:
 def _passes(given: Any) -> list[CustomPass]:
     passes = [] if given is None else list(given) if isinstance(given, (list, tuple)) else [given]
     for item in passes:
-        if not callable(item):
-            raise EspdlError(f"a streaming pass cannot be {type(item).__name__}", hint="a callable that takes the graph")
+        if not callable(item) or isinstance(item, type):
+            raise EspdlError(
+                f"a streaming pass cannot be {type(item).__name__}",
+                hint="a callable that takes the graph",
+            )
     return passes
 
 

@@ -121,6 +121,8 @@ def read_shapes(network: ir.Model, shapes: Any) -> dict[str, tuple[int, ...]]:
             why="it says how many frames a chunk has",
             hint=f"the shape {example} with fewer frames",
         )
+    if not isinstance(shapes, (Mapping, Sequence)):
+        raise EspdlError(f"streaming_input_shape is {shapes!r}", hint=f"the shape {example} with fewer frames")
     if not isinstance(shapes, Mapping):
         shapes = list(shapes)
         if len(known) != 1:
