@@ -9,8 +9,10 @@ import pytest
 from PIL import Image
 
 from espdl.errors import EspdlError
+from espdl.quantize.api import quantize
 from espdl.quantize.calibration_data import open_calibration_data
 from espdl.quantize.pictures import PictureOptions
+from tests.quantize.graphs import network, op
 
 SHAPES = {"x": (1, 3, 4, 6)}
 
@@ -151,3 +153,13 @@ def test_errors_name_the_source_and_the_remedy(tmp_path: Path) -> None:
 def test_pixel_scales_are_for_unit_range(options: dict[str, tuple[float, ...]]) -> None:
     with pytest.raises(EspdlError, match="divide by 255"):
         PictureOptions(**options)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"), [((0.0, 0.0), ["'x' is 0 everywhere"]), ((1.5, 1.5), ["'x' is 1.5 everywhere"]), ((0.5, 1.0), [])]
+)
+def test_data_that_never_change_are_told(values: tuple[float, float], said: list[str]) -> None:
+    samples = [np.full((1, 2, 4, 4), value, np.float32) for value in values]
+    model = quantize(network([op("Relu", "x", "y")], {"x": [1, 2, 4, 4]}), samples, target="esp32s3")
+    assert len(model.warnings) == len(said)
+    assert all(words in text for words, text in zip(said, model.warnings, strict=True))

@@ -9,7 +9,7 @@ import onnx_ir as ir
 from espdl.dl.module.contract import Align, States
 from espdl.quantize.assign import module_of
 from espdl.quantize.graph import QuantGraph, QuantInfo, Role
-from espdl.quantize.passes.tools import constant
+from espdl.quantize.passes.tools import constant, name_of
 from espdl.quantize.setting import QuantizationFusionSetting
 from espdl.quantize.share import ACTIVATIONS
 
@@ -114,7 +114,7 @@ def _align_states(graph: QuantGraph, node: ir.Node, states: States, force: bool)
     for other in others:
         other.align_to(hidden)
     _align_inputs(graph, node, _given(node, states.hidden_inputs), hidden, force)
-    hidden.watched += [node.inputs[index].name or "" for index in _given(node, states.hidden_inputs)]  # type: ignore[union-attr]
+    hidden.watched += [name_of(node.inputs[index]) for index in _given(node, states.hidden_inputs)]
     gates = graph.gates[node.name or ""]
     for index in states.gate_outputs:
         info = graph.output_info(node.outputs[index])

@@ -15,7 +15,7 @@ from espdl.dtypes import QuantType
 from espdl.errors import EspdlError
 from espdl.quantize.facts import attributes_of
 from espdl.quantize.graph import QuantGraph, QuantInfo, Role
-from espdl.quantize.passes.tools import attribute, constant, sole_consumer
+from espdl.quantize.passes.tools import attribute, constant, name_of, sole_consumer
 from espdl.quantize.platform import TargetPlatform
 from espdl.quantize.setting import QuantizationSetting
 from espdl.quantize.setting_check import check_layer_names
@@ -197,7 +197,7 @@ def _add_inputs(graph: QuantGraph, node: ir.Node, setting: QuantizationSetting) 
 def _parameter_info(graph: QuantGraph, node: ir.Node, index: int, array: np.ndarray, setting: QuantizationSetting) -> QuantInfo:
     name, rules = node.name or "", module_of(node).quantization
     bits = 8 if index == 1 and name in graph.narrow else graph.bits[name]
-    value_name = node.inputs[index].name or ""  # type: ignore[union-attr]  # the caller has the value
+    value_name = name_of(node.inputs[index])
     if not np.isfinite(array).all():
         raise EspdlError(f"constant {value_name!r} holds NaN or infinite values", where=at_node(name, node.op_type))
     if rules.states is not None and index in rules.states.gate_inputs:

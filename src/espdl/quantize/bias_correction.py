@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from espdl.quantize.graph import QuantGraph, Role
 from espdl.quantize.parameters import parameter, to_integers, to_reals
-from espdl.quantize.passes.tools import attribute, input_of
+from espdl.quantize.passes.tools import attribute, input_of, name_of
 from espdl.quantize.scale import Scale, Scales
 
 
@@ -157,4 +157,4 @@ def _original(value: ir.Value) -> NDArray:
 
 def _source(node: ir.Node) -> str:
     """Name of the tensor that a layer reads."""
-    return node.inputs[0].name or ""  # type: ignore[union-attr]  # a layer has an input
+    return name_of(node.inputs[0])

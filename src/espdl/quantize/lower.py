@@ -24,7 +24,7 @@ from espdl.quantize.graph import QuantGraph, QuantInfo
 from espdl.quantize.layout import Arrangement, Order, arrange, between, identity, moves_nothing, preferred_input_order
 from espdl.quantize.matmul_packing import pack_computed
 from espdl.quantize.parameters import parameter, to_integers
-from espdl.quantize.passes.tools import attribute, constant, shape_of, sole_consumer
+from espdl.quantize.passes.tools import attribute, constant, name_of, shape_of, sole_consumer
 from espdl.quantize.tables import LoweringOptions, Tables
 from espdl.quantize.weights import emit_constant
 from espdl.wording import at_node
@@ -134,7 +134,7 @@ class _Lowering:
 
     def _arrange_view(self, node: ir.Node, order: Order, otherwise: Arrangement) -> Arrangement:
         """A Reshape needs no Transpose before it where that would move nothing; its shape is then written out."""
-        source = self.stored[node.inputs[0].name or ""]  # type: ignore[union-attr]  # it has an order
+        source = self.stored[name_of(node.inputs[0])]
         if order == identity(len(order)) or not moves_nothing(source.shape, between(order, identity(len(order)))):
             return otherwise
         shape = np.array(_shape(node.outputs[0]), dtype=np.int64)
@@ -147,7 +147,7 @@ class _Lowering:
 
     def _absorb_transpose(self, node: ir.Node) -> bool:
         """Lets the result be the source in another order; False for a result of the network that must come in its own order."""
-        source = self.stored[node.inputs[0].name or ""]  # type: ignore[union-attr]  # a Transpose has an input
+        source = self.stored[name_of(node.inputs[0])]
         permutation = _permutation(node)
         # Axis j of the result is axis permutation[j] of the source, so the stored axis i, which is source axis order[i], is that j.
         order = tuple(permutation.index(axis) for axis in source.order)

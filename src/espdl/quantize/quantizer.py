@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import onnx_ir as ir
@@ -57,6 +57,8 @@ def quantize_graph(
     store = SampleStore() if trains(setting) else None
     if store is not None:
         samples = store.recorded(samples)
+    extents: dict[str, tuple[float, float]] = {}
+    samples = _with_extents(samples, extents)
     before = _assigned(model, platform, setting)
     correction = BiasCorrection(before, _corrected_layers(before, setting)) if setting.bias_correct else None
     rounding = WeightRounding(before, setting.weight_rounding_setting.inputs) if setting.weight_rounding else None
@@ -69,6 +71,11 @@ def quantize_graph(
     else:
         graph, balanced = _balance(before, platform, setting, samples, total, listeners)
     give_back_memory()
+    graph.warnings += [
+        f"input {name!r} is {low:g} everywhere in the calibration data, which say nothing of its range: are these the right data?"
+        for name, (low, high) in extents.items()
+        if low == high
+    ]
     _unite_exponents(graph, balanced)
     if setting.quant_config_modify:
         modify_exponents(graph, setting.quant_config_modify_setting.custom_config)
@@ -83,6 +90,17 @@ def quantize_graph(
         with store:
             train_graph(graph, setting, store, device, lowering)
     return graph
+
+
+def _with_extents(samples: Iterable[Sample], extents: dict[str, tuple[float, float]]) -> Iterator[Sample]:
+    """Passes samples on, and notes the ends of each input of real numbers by name."""
+    for sample in samples:
+        for name, array in sample.items():
+            if array.dtype.kind == "f" and array.size:
+                low, high = float(array.min()), float(array.max())
+                before = extents.get(name, (low, high))
+                extents[name] = min(low, before[0]), max(high, before[1])
+        yield sample
 
 
 def _assigned(model: ir.Model, platform: TargetPlatform, setting: QuantizationSetting) -> QuantGraph:

@@ -13,7 +13,7 @@ from espdl.errors import EspdlError
 from espdl.quantize.bias_correction import layers_with_bias
 from espdl.quantize.graph import QuantGraph
 from espdl.quantize.parameters import parameter
-from espdl.quantize.passes.tools import attribute
+from espdl.quantize.passes.tools import attribute, name_of
 from espdl.quantize.scale import Scale, Scales
 from espdl.rounding import round_float
 from espdl.wording import at_node
@@ -88,7 +88,7 @@ class _Inputs:
 
     @property
     def source(self) -> str:
-        return self.node.inputs[0].name or ""  # type: ignore[union-attr]  # a layer has an input
+        return name_of(self.node.inputs[0])
 
     def add(self, array: NDArray) -> None:
         if self.node.op_type == "Gemm":

@@ -10,7 +10,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from espdl.quantize.passes.tools import attribute, constant, input_of, shape_of
+from espdl.quantize.passes.tools import attribute, constant, input_of, name_of, shape_of
 
 Vector = NDArray[np.float64]
 
@@ -50,7 +50,7 @@ class Layer:
     @property
     def source(self) -> str:
         """Name of the tensor it reads."""
-        return self.node.inputs[0].name or ""  # type: ignore[union-attr]  # a layer has an input
+        return name_of(self.node.inputs[0])
 
     @property
     def result(self) -> str:

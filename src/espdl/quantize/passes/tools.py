@@ -20,6 +20,11 @@ DOMAIN = "espdl"
 """Domain of operators that ONNX lacks: calls of functions that the model carries, so that any ONNX runtime executes them."""
 
 
+def name_of(value: ir.Value | None) -> str:
+    """The name of a value; empty for an input that is left out."""
+    return "" if value is None else value.name or ""
+
+
 def shape_of(value: ir.Value | None) -> tuple[int, ...] | None:
     """The static shape of a value, None where it is omitted, unknown or dynamic."""
     if value is None or value.shape is None or not value.shape.is_static():

@@ -16,7 +16,7 @@ import onnx_ir as ir
 from espdl.errors import EspdlError
 from espdl.quantize.graph import QuantGraph, QuantInfo
 from espdl.quantize.passes.infer import describe
-from espdl.quantize.passes.tools import Editor, shape_of
+from espdl.quantize.passes.tools import Editor, name_of, shape_of
 from espdl.quantize.streaming.frames import ALWAYS, Frames, Time, Window
 from espdl.quantize.streaming.table import Entry
 from espdl.wording import counted
@@ -135,7 +135,7 @@ class Conversion:
 
     def constant_input(self, node: ir.Node, index: int, array: Any, dtype: Any = None) -> None:
         """Gives a node another constant."""
-        name = node.inputs[index].name or "" if node.inputs[index] is not None else ""  # type: ignore[union-attr]
+        name = name_of(node.inputs[index])
         node.replace_input_with(index, self.edit.constant(f"{name}_chunk", np.asarray(array, dtype)))
 
     def bypass(self, node: ir.Node, time: Frames) -> None:
@@ -221,7 +221,7 @@ class Conversion:
 
     def mark_tail(self, node: ir.Node) -> None:
         """Remembers that a node takes the last frames of all."""
-        self._tails[node.outputs[0].name or ""] = (node.inputs[0].name or "", node.name or "")  # type: ignore[union-attr]
+        self._tails[node.outputs[0].name or ""] = (name_of(node.inputs[0]), node.name or "")
 
     # The end
 
