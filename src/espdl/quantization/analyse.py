@@ -6,6 +6,7 @@ ESP-PPQ takes one more.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -16,7 +17,9 @@ from espdl.quantize.analysis.graphwise import FETCHES, STEPS, graphwise
 from espdl.quantize.analysis.layerwise import layerwise
 from espdl.quantize.analysis.statistics import statistics
 from espdl.quantize.api import QuantizedModel
+from espdl.quantize.calibration_data import open_calibration_data
 from espdl.quantize.dataloader import samples_of
+from espdl.quantize.passes.tools import input_shapes_of
 
 __all__ = ["graphwise_error_analyse", "layerwise_error_analyse", "statistical_analyse"]
 
@@ -24,7 +27,7 @@ __all__ = ["graphwise_error_analyse", "layerwise_error_analyse", "statistical_an
 def graphwise_error_analyse(
     graph: QuantizedModel,
     running_device: str = "cpu",
-    dataloader: Iterable[Any] | None = None,
+    dataloader: Iterable[Any] | str | os.PathLike[str] | None = None,
     collate_fn: Callable[[Any], Any] | None = None,
     method: str = "snr",
     steps: int = STEPS,
@@ -36,7 +39,7 @@ def graphwise_error_analyse(
     Args:
         graph: what quantizing returned.
         running_device: ``cpu``.
-        dataloader: batches as for quantizing.
+        dataloader: batches, or the path of data, as for quantizing.
         collate_fn: turns what the loader yields into arrays.
         method: ``snr`` (noise to signal power), ``mse`` or ``cosine``.
         steps: batches.
@@ -49,6 +52,9 @@ def graphwise_error_analyse(
     Raises:
         EspdlError: for a device or measure that does not exist, and for data that do not fit.
     """
+    if not isinstance(fetchs, int) or fetchs < 1:
+        raise EspdlError(f"fetchs = {fetchs!r} is no number of elements", hint=f"{FETCHES} is the default")
+    _check_measure(method)
     compared = _compared(graph, running_device, dataloader, collate_fn, steps)
     errors = graphwise(compared, method, None, fetchs)
     if verbose:
@@ -58,7 +64,7 @@ def graphwise_error_analyse(
 
 def layerwise_error_analyse(
     graph: QuantizedModel,
-    dataloader: Iterable[Any],
+    dataloader: Iterable[Any] | str | os.PathLike[str],
     interested_outputs: str | Sequence[str] | None = None,
     collate_fn: Callable[[Any], Any] | None = None,
     running_device: str = "cpu",
@@ -79,6 +85,9 @@ def layerwise_error_analyse(
     Raises:
         EspdlError: for an output, device or measure that does not exist, and for data that do not fit.
     """
+    _check_measure(method)
+    if interested_outputs is not None and not isinstance(interested_outputs, (str, list, tuple)):
+        raise EspdlError(f"interested_outputs = {interested_outputs!r} is no list of tensors", hint="names, as in the network")
     compared = _compared(graph, running_device, dataloader, collate_fn, steps)
     outputs = [interested_outputs] if isinstance(interested_outputs, str) else interested_outputs
     errors = layerwise(compared, method, None, outputs)
@@ -90,7 +99,7 @@ def layerwise_error_analyse(
 def statistical_analyse(
     graph: QuantizedModel,
     running_device: str = "cpu",
-    dataloader: Iterable[Any] | None = None,
+    dataloader: Iterable[Any] | str | os.PathLike[str] | None = None,
     collate_fn: Callable[[Any], Any] | None = None,
     steps: int = STEPS,
 ) -> list[dict[str, Any]]:
@@ -106,8 +115,17 @@ def statistical_analyse(
     return [item.to_dict() for item in statistics(compared, None)]
 
 
+def _check_measure(method: object) -> None:
+    if not isinstance(method, str):
+        raise EspdlError(f"method = {method!r} is no measure", hint="snr, mse or cosine")
+
+
 def _compared(
-    graph: QuantizedModel, device: str, dataloader: Iterable[Any] | None, collate_fn: Callable[[Any], Any] | None, steps: int
+    graph: QuantizedModel,
+    device: str,
+    dataloader: Iterable[Any] | str | os.PathLike[str] | None,
+    collate_fn: Callable[[Any], Any] | None,
+    steps: int,
 ) -> Compared:
     if not isinstance(graph, QuantizedModel):
         raise EspdlError(f"a {type(graph).__name__} cannot be analysed", hint="give what espdl_quantize_onnx returned")
@@ -116,5 +134,7 @@ def _compared(
     if dataloader is None:
         raise EspdlError("there are no samples to analyse with", hint="give the calibration data")
     network = graph.graph.original
+    if isinstance(dataloader, (str, os.PathLike)):
+        dataloader = open_calibration_data(dataloader, input_shapes_of(network), steps)
     samples = samples_of(dataloader, network, steps, collate_fn)
     return Compared(graph.data, network, samples, target=graph.graph.chip, stored=graph.lowered.stored)

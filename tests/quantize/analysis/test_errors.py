@@ -255,6 +255,27 @@ def test_the_functions_of_the_guide(capsys: pytest.CaptureFixture[str]) -> None:
         graphwise_error_analyse(source, dataloader=data)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("wrong", "text"),
+    [({"method": None}, "measure"), ({"fetchs": 0}, "fetchs"), ({"fetchs": "all"}, "fetchs"), ({"steps": "8"}, "steps")],
+)
+def test_values_of_another_kind_are_refused(wrong: dict[str, Any], text: str) -> None:
+    source = branches()
+    model, data = quantized(source), samples(source)
+    with pytest.raises(EspdlError, match=text):
+        graphwise_error_analyse(**{"graph": model, "dataloader": data, **wrong})
+    with pytest.raises(EspdlError, match="interested_outputs"):
+        layerwise_error_analyse(model, data, 3)  # type: ignore[arg-type]
+
+
+def test_data_may_be_a_file(tmp_path: Path) -> None:
+    source = branches()
+    model, data = quantized(source), samples(source)
+    np.save(tmp_path / "data.npy", np.concatenate(data))
+    given = {"graph": model, "steps": 2, "verbose": False}
+    assert graphwise_error_analyse(dataloader=tmp_path / "data.npy", **given) == graphwise_error_analyse(dataloader=data, **given)
+
+
 @pytest.mark.parametrize("name", ["mobilenetv2_stack", "yolo_like", "attention_block", "tcn_stream", "autoencoder"])
 @pytest.mark.parametrize("target", ["esp32s3", "esp32p4"])
 def test_real_networks(conformance: Path, name: str, target: str) -> None:
