@@ -43,12 +43,20 @@ class Session:
         proto: its outputs are those of the graph.
         threads: that one run may use; None takes all cores.
         frugal: keeps no memory between runs.
+        constants: the data of initializers that ``proto`` only names (:mod:`espdl.quantize.float_model`); others are left out.
 
     Raises:
         EspdlError: when ONNX Runtime does not accept it.
     """
 
-    def __init__(self, proto: onnx.ModelProto, threads: int | None = None, frugal: bool = False) -> None:
+    def __init__(
+        self,
+        proto: onnx.ModelProto,
+        threads: int | None = None,
+        frugal: bool = False,
+        constants: Mapping[str, NDArray] | None = None,
+    ) -> None:
+        self._constants = {name: constants[name] for name in _initializers(proto) if name in constants} if constants else {}
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4
         options.intra_op_num_threads = threads or 0
@@ -56,6 +64,9 @@ class Session:
             options.enable_cpu_mem_arena = False
             # The threads of one piece would keep those of the next from their work.
             options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        if self._constants:
+            values = [onnxruntime.OrtValue.ortvalue_from_numpy(array) for array in self._constants.values()]
+            options.add_external_initializers(list(self._constants), values)
         try:
             self._session = onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime has an exception class of its own for every failure
@@ -93,13 +104,18 @@ class Custom:
 
 
 def cut(
-    model: ir.Model, proto: onnx.ModelProto, wanted: Sequence[str], threads: int | None = None, piece: int | None = None
+    model: ir.Model,
+    proto: onnx.ModelProto,
+    constants: Mapping[str, NDArray],
+    wanted: Sequence[str],
+    threads: int | None = None,
+    piece: int | None = None,
 ) -> list[Part]:
     """The pieces of a network, in execution order.
 
     Args:
         model: the network.
-        proto: the same, serialised, with the constants to be used.
+        proto, constants: the same, serialised, with the constants to be used (:func:`espdl.quantize.float_model.serialized`).
         wanted: tensors that some piece must put out.
         threads: that a run of a piece may use; None takes all cores.
         piece: bytes of tensors and constants that a piece has at most, about; None does not cut for that.
@@ -118,21 +134,26 @@ def cut(
     if len(groups) == 1 and not custom:
         present = {output.name for output in proto.graph.output}
         proto.graph.output.extend(onnx.ValueInfoProto(name=name) for name in wanted if name not in present)
-        return [Session(proto, threads)]
+        return [Session(proto, threads, constants=constants)]
     initializers = {tensor.name: tensor for tensor in proto.graph.initializer}
     types = {value.name: value for value in (*proto.graph.input, *proto.graph.value_info, *proto.graph.output)}
     parts: list[Part] = []
     for index, group in enumerate(groups):
         if group[0].name in custom:
-            arrays = {name: onnx.numpy_helper.to_array(initializers[name]) for name in group[0].input if name in initializers}
+            names = [name for name in group[0].input if name in initializers]
+            arrays = {name: constants[name] if name in constants else onnx.numpy_helper.to_array(initializers[name]) for name in names}
             parts.append(Custom(custom[group[0].name], arrays))
             continue
         later = {name for other in groups[index + 1 :] for node in other for name in node.input} | set(wanted)
         produced = [name for node in group for name in node.output if name]
         outputs = [name for name in produced if name in later]
         if outputs:
-            parts.append(Session(_piece(proto, group, outputs, initializers, types), threads, frugal=piece is not None))
+            parts.append(Session(_piece(proto, group, outputs, initializers, types), threads, piece is not None, constants))
     return parts
+
+
+def _initializers(proto: onnx.ModelProto) -> list[str]:
+    return [tensor.name for tensor in proto.graph.initializer]
 
 
 def _sizes(model: ir.Model) -> dict[str, int]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
-import onnx
 import onnx_ir as ir
 from numpy.typing import NDArray
 
 from espdl.quantize.assign import is_real
+from espdl.quantize.float_model import serialized
 from espdl.quantize.float_parts import cut
 
 
@@ -38,11 +38,7 @@ class FloatRun:
         self.names = list(names)
         self.inputs = [value.name or "" for value in model.graph.inputs]
         self._computed = [name for name in self.names if name not in self.inputs]
-        proto = ir.serde.serialize_model(model)
-        for tensor in proto.graph.initializer:
-            if constants and tensor.name in constants:
-                tensor.CopyFrom(onnx.numpy_helper.from_array(constants[tensor.name].astype(np.float32), tensor.name))
-        self._parts = cut(model, proto, self._computed, threads, piece) if self._computed else []
+        self._parts = cut(model, *serialized(model, constants), self._computed, threads, piece) if self._computed else []
         last = {name: index for index, part in enumerate(self._parts) for name in (*part.outputs, *part.inputs)}
         self._done = [[name for name, index in last.items() if index == place] for place in range(len(self._parts))]
 

@@ -61,6 +61,7 @@ def load_network(source: str | os.PathLike[str] | onnx.ModelProto | ir.Model, in
         RemoveInitializersFromInputsPass()(model)
         NameNodes()(model)
         _check_numbers(model)
+        _take_numbers(model)
         SetBatch(FreezeInputs(input_shapes))(model)
         ConvertOpset()(model)
         Evaluate()(model)
@@ -237,6 +238,14 @@ def _check_numbers(model: ir.Model) -> None:
             for attr in node.attributes.values():
                 if attr.type is ir.AttributeType.TENSOR:
                     _check_tensor(attr.as_tensor(), node, describe(node))
+
+
+def _take_numbers(model: ir.Model) -> None:
+    """Takes the constants out of the record that was read, which otherwise stays in memory and copies them whenever they are looked at."""
+    for value in model.graph.initializers.values():
+        tensor = value.const_value
+        if isinstance(tensor, ir.TensorProtoTensor) and tensor.dtype is ir.DataType.FLOAT:
+            value.const_value = ir.Tensor(tensor.numpy(), name=tensor.name)
 
 
 def _check_tensor(tensor: ir.TensorProtocol, reader: ir.Node, where: str) -> None:
