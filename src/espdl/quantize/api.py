@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from espdl.chips import DEFAULT_TARGET
 from espdl.errors import EspdlError
+from espdl.free_memory import give_back_memory
 from espdl.quantize.analysis.bars import bar_table
 from espdl.quantize.analysis.compared import Compared
 from espdl.quantize.analysis.graphwise import graphwise
@@ -218,6 +219,7 @@ def quantize(
     if streaming is not None:
         sample = (given or kept)[0] if test_values else None
         stream = streaming_model(graph, streaming, export, _output_orders(graph, lowered), sample, test_output_names)
+    give_back_memory()
     return QuantizedModel(graph, record, data, lowered, kept, export, stream, mixed)
 
 

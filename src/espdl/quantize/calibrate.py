@@ -16,7 +16,7 @@ from espdl.free_memory import give_back_memory
 from espdl.progress import track
 from espdl.quantize.balance.moments import sensitivities
 from espdl.quantize.dataloader import Sample
-from espdl.quantize.float_run import FloatRun, first_bad_node
+from espdl.quantize.float_run import PIECE, FloatRun, first_bad_node
 from espdl.quantize.gates import GateReach
 from espdl.quantize.graph import QuantGraph, QuantInfo, Role
 from espdl.quantize.observers import Observer, View, create_observer
@@ -27,10 +27,6 @@ from espdl.quantize.share import ACTIVATIONS
 from espdl.quantize.survey import Survey
 from espdl.quantize.tables import function, has_table
 from espdl.wording import at_node
-
-PIECE = 1 << 23
-"""Bytes of tensors and parameters that the network is run by, about: what is seen of a piece is let go before the next one runs."""
-
 
 class Listener(Protocol):
     """Looks at tensors of the float network's runs, of which it is shown some at a time."""

@@ -60,6 +60,7 @@ class Session:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4
         options.intra_op_num_threads = threads or 0
+        options.enable_mem_pattern = False  # it takes one block for all that a run needs, beside those that the first run took
         if frugal:
             options.enable_cpu_mem_arena = False
             # The threads of one piece would keep those of the next from their work.

@@ -12,6 +12,9 @@ from espdl.quantize.assign import is_real
 from espdl.quantize.float_model import serialized
 from espdl.quantize.float_parts import cut
 
+PIECE = 1 << 23
+"""Bytes of tensors and parameters to run a network by, about, so that what is seen of a piece can be let go before the next one runs."""
+
 
 class FloatRun:
     """A session on the CPU that computes the tensors named.

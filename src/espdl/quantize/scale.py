@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,12 @@ from espdl.errors import EspdlError
 
 METADATA_KEY = "channel_scales"
 """Entry of a file whose tensors are scaled: the checksum of the scales, which are in the ``.json`` file beside it under the same name."""
+
+AT_ONCE = 1 << 16
+"""Elements that are worked on together, about."""
+
+Place = tuple[slice, slice]
+"""All of the first axis, and some of the second."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +43,32 @@ class Scale:
     def undo(self, array: NDArray, axis: int = 1) -> NDArray[np.float64]:
         """Held values as the network's."""
         return (array + self._along(self.offsets, array, axis)) / self._along(self.factors, array, axis)
+
+    def float32_of(self, array: NDArray) -> NDArray[np.float32]:
+        """:meth:`of`, rounded; of all channels of a large tensor at once the float64 values are never there."""
+        result = np.empty_like(array, np.float32)
+        for place, held in self.pieces_of(array):
+            result[place] = held
+        return result
+
+    def float32_undo(self, array: NDArray) -> NDArray[np.float32]:
+        """:meth:`undo`, likewise."""
+        result = np.empty_like(array, np.float32)
+        for place, some in self._pieces(array):
+            result[place] = some.undo(array[place])
+        return result
+
+    def pieces_of(self, array: NDArray) -> Iterator[tuple[Place, NDArray[np.float64]]]:
+        """:meth:`of` for some channels at a time: which, and their values."""
+        for place, some in self._pieces(array):
+            yield place, some.of(array[place])
+
+    def _pieces(self, array: NDArray) -> Iterator[tuple[Place, Scale]]:
+        channels = len(self.factors)
+        step = max(AT_ONCE * channels // max(array.size, 1), 1)
+        for start in range(0, channels, step):
+            some = slice(start, start + step)
+            yield (slice(None), some), Scale(self.factors[some], self.offsets[some])
 
     def before(self, other: Scale) -> Scale:
         """Both, one after the other."""

@@ -17,16 +17,23 @@ from espdl.quantize.emitter import Stored
 from espdl.quantize.lower import Lowered
 from espdl.rounding import dequantize, quantize
 
+AT_ONCE = 1 << 16
+"""Elements that are quantized together."""
+
 
 def to_file(array: NDArray, stored: Stored, chip: Chip) -> NDArray:
     """A real tensor in ONNX order as the raw tensor of the file: transposed and quantized."""
     array = np.asarray(array)
     if stored.scale is not None:
-        array = stored.scale.of(array).astype(np.float32)
+        array = stored.scale.float32_of(array)
     moved = np.ascontiguousarray(array.transpose(stored.order)).reshape(stored.shape or (1,))
     if not stored.format[0]:
         return moved.astype(stored.dtype.numpy)
-    return quantize(moved, stored.format[1], stored.dtype.numpy, chip.rounding)
+    result = np.empty(moved.shape, stored.dtype.numpy)
+    flat, integers = moved.reshape(-1), result.reshape(-1)
+    for start in range(0, flat.size, AT_ONCE):  # what is between is several times as large
+        integers[start : start + AT_ONCE] = quantize(flat[start : start + AT_ONCE], stored.format[1], result.dtype, chip.rounding)
+    return result
 
 
 def from_file(raw: NDArray, stored: Stored) -> NDArray:
@@ -35,7 +42,7 @@ def from_file(raw: NDArray, stored: Stored) -> NDArray:
     if not stored.order:
         return values.reshape(())
     ordered = values.reshape(stored.shape).transpose(np.argsort(stored.order))
-    return ordered if stored.scale is None else stored.scale.undo(ordered).astype(np.float32)
+    return ordered if stored.scale is None else stored.scale.float32_undo(ordered)
 
 
 def with_test_values(

@@ -18,7 +18,7 @@ from espdl.quantize.analysis.compared import Compared
 from espdl.quantize.analysis.graphwise import graphwise
 from espdl.quantize.analysis.layerwise import layerwise
 from espdl.quantize.analysis.noise import MEASURES, cosine, mse, snr
-from espdl.quantize.analysis.rows import DisturbedRun
+from espdl.quantize.analysis.rows import Disturbances
 from espdl.quantize.analysis.statistics import statistics
 from espdl.quantize.api import QuantizedModel, quantize
 from espdl.quantize.float_run import FloatRun
@@ -136,7 +136,7 @@ def test_a_layer_alone_on_the_files_own_tensors_gives_what_the_file_gives(source
         names = {name for layer in found.layers for name, _ in layer.inputs} | {
             n for layer in found.layers for n in layer.outputs
         }
-        own = found.reals(found.model, sample, names - set(found.inputs)) | dict(sample)
+        own = found.reals(sample, names - set(found.inputs)) | dict(sample)
         for layer in found.layers:
             for name, array in layer.run(found.model, found.stored, own).items():
                 np.testing.assert_array_equal(array, own[name])
@@ -149,7 +149,7 @@ def test_graphwise_is_the_distance_of_both_runs() -> None:
     for layer in found.layers:
         name = layer.outputs[0]
         each = [
-            snr(found.reals(found.model, s, [name])[name], FloatRun(found.network, [name]).run(s)[name]) for s in model.samples
+            snr(found.reals(s, [name])[name], FloatRun(found.network, [name]).run(s)[name]) for s in model.samples
         ]
         assert errors[layer.name] == pytest.approx(np.mean(each), rel=1e-6)
     picked = graphwise(found, fetches=64)
@@ -212,7 +212,7 @@ def test_more_than_needed_is_not_kept_in_memory() -> None:
             yield model.samples[index % 3]
 
     found = Compared(model.data, model.graph.original, stream(), target=model.graph.chip, stored=model.lowered.stored)
-    errors = found.each(lambda _, sample: sample["x"].sum(), 40, "")
+    errors = found.each(lambda sample: sample["x"].sum(), 40, "")
     next(errors)
     assert len(pulled) < 10
     assert len(list(errors)) == 39 and len(pulled) == 40
@@ -222,7 +222,7 @@ def test_statistics_tell_range_and_noise() -> None:
     model = quantized(branches())
     found = {item.name: item for item in statistics(compared(model))}
     exact = np.stack([FloatRun(model.graph.model, ["y"]).run(s)["y"] for s in model.samples])
-    got = np.stack([compared(model).reals(model.model(), s, ["y"])["y"] for s in model.samples])
+    got = np.stack([compared(model).reals(s, ["y"])["y"] for s in model.samples])
     y = found["y"]
     assert y.made_by == "Gemm Gemm_y" and y.bits == 8 and found["x"].made_by == ""
     assert (y.smallest, y.largest) == (exact.min(), exact.max())
@@ -290,9 +290,9 @@ def test_real_networks(conformance: Path, name: str, target: str) -> None:
     layer = found.layers[len(found.layers) // 2]
     sample = model.samples[0]
     exact = FloatRun(found.network, [n for n, _ in layer.inputs]).run(sample)
-    disturbed = DisturbedRun(found.network, [layer.outputs], found.outputs)
+    disturbed = Disturbances(found.network, [layer.outputs], found.outputs)
     plain = FloatRun(found.network, [*disturbed.needs, *found.outputs]).run(sample)
     given = layer.run(found.model, found.stored, exact)
-    (rows,) = disturbed.run(plain, [given])
+    (rows,) = disturbed.start().run(plain, [given])
     for name, array in zip(found.outputs, behind(found.network, given, sample), strict=True):
         np.testing.assert_allclose(rows.get(name, plain[name]), array, rtol=1e-4, atol=1e-4 * float(np.abs(array).max()))

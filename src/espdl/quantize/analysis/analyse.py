@@ -149,8 +149,8 @@ def platform_of(model: Model) -> TargetPlatform:
 def _at_outputs(compared: Compared) -> dict[str, float]:
     floating, means = FloatRun(compared.network, compared.outputs, threads=1), Means()
 
-    def work(model: Model, sample: Sample) -> dict[str, float]:
-        exact, got = floating.run(sample), compared.reals(model, sample, compared.outputs)
+    def work(sample: Sample) -> dict[str, float]:
+        exact, got = floating.run(sample), compared.reals(sample, compared.outputs)
         return {name: snr(got[name], exact[name]) for name in compared.outputs}
 
     for errors in compared.each(work, None, "Comparing the outputs"):

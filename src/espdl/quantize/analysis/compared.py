@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from itertools import islice
-from queue import SimpleQueue
+from threading import Lock
 from typing import TypeVar
 
 import onnx_ir as ir
@@ -16,14 +14,15 @@ from numpy.typing import NDArray
 from espdl.chips import Chip
 from espdl.dl.batch import default_threads
 from espdl.dl.model import Model
-from espdl.dl.module.base import Module
 from espdl.dtypes import Arithmetic
 from espdl.errors import EspdlError
 from espdl.fbs import FbsModel
 from espdl.fbs.loader import Source
+from espdl.free_memory import give_back_memory
 from espdl.progress import track
 from espdl.quantize.analysis.layers import Layer, find_layers
 from espdl.quantize.analysis.matching import match
+from espdl.quantize.analysis.team import together
 from espdl.quantize.dataloader import Sample
 from espdl.quantize.emitter import Stored
 from espdl.quantize.scale import Scales
@@ -63,8 +62,10 @@ class Compared:
         scales: Scales | None = None,
         arithmetic: Arithmetic = Arithmetic.SILICON,
     ) -> None:
+        give_back_memory()
         self.network = network
         self.samples = samples
+        self._turn = Lock()
         self.model = Model(source, target=target, arithmetic=arithmetic)
         self.stored = dict(stored) if stored is not None else match(self.model, network, self._first(), scales)
 
@@ -89,41 +90,28 @@ class Compared:
         """The quantized layers, in running order."""
         return find_layers(self.model, self.stored)
 
-    def integers(self, model: Model, sample: Sample, names: Iterable[str]) -> dict[str, NDArray]:
+    def integers(self, sample: Sample, names: Iterable[str]) -> dict[str, NDArray]:
         """Raw tensors of the file for one sample, by their names in the network. Each sample starts from a fresh state."""
-        model.reset()
-        inputs = {self.stored[name].name: to_file(sample[name], self.stored[name], model.chip) for name in self.inputs}
+        inputs = {self.stored[name].name: to_file(sample[name], self.stored[name], self.model.chip) for name in self.inputs}
         wanted = {name: self.stored[name].name for name in names}
-        raw = model.run_arrays(inputs, set(wanted.values()))
+        with self._turn:
+            self.model.reset()
+            raw = self.model.run_arrays(inputs, set(wanted.values()))
         return {name: raw[place] for name, place in wanted.items()}
 
-    def reals(self, model: Model, sample: Sample, names: Iterable[str]) -> dict[str, NDArray]:
+    def reals(self, sample: Sample, names: Iterable[str]) -> dict[str, NDArray]:
         """The same as real tensors in the order of the network."""
-        return {name: from_file(raw, self.stored[name]) for name, raw in self.integers(model, sample, names).items()}
+        return {name: from_file(raw, self.stored[name]) for name, raw in self.integers(sample, names).items()}
 
-    def each(self, work: Callable[[Model, Sample], T], steps: int | None, text: str) -> Iterator[T]:
-        """``work`` on the first ``steps`` samples, or all, several at a time, each with a model of its own; results in order.
+    def alone(self, given: Mapping[str, NDArray]) -> list[dict[str, NDArray]]:
+        """Raw outputs of every layer run alone on raw inputs, all by their names in the network, as of :meth:`Layer.run_raw`."""
+        with self._turn:
+            return [layer.run_raw(self.model, self.stored, given) for layer in self.layers]
 
-        Memory does not grow with the number of samples: no more are read than are worked on.
+    def each(self, work: Callable[[Sample], T], steps: int | None, text: str) -> Iterator[T]:
+        """``work`` on the first ``steps`` samples, or all, several at a time; results in order.
+
+        Memory does not grow with the number of samples: no more are read than are worked on. They share the one model, whose run is
+        the smallest part of the work; each run of it is alone.
         """
-        team = 1 if any(type(module).reset is not Module.reset for module in self.model.modules) else default_threads()
-        chosen = islice(iter(self.samples), steps)
-        models: SimpleQueue[Model] = SimpleQueue()
-        for model in (self.model, *self.model.workers(team - 1)):
-            models.put(model)
-
-        def one(sample: Sample) -> T:
-            model = models.get()
-            try:
-                return work(model, sample)
-            finally:
-                models.put(model)
-
-        def results() -> Iterator[T]:
-            with ThreadPoolExecutor(team) as pool:
-                waiting = deque(pool.submit(one, sample) for sample in islice(chosen, team))
-                while waiting:
-                    yield waiting.popleft().result()
-                    waiting.extend(pool.submit(one, sample) for sample in islice(chosen, 1))
-
-        yield from track(results(), text, steps)
+        yield from track(together(work, islice(iter(self.samples), steps), default_threads()), text, steps)

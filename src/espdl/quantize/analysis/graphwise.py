@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
+from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
 
-from espdl.dl.model import Model
 from espdl.quantize.analysis.compared import Compared
 from espdl.quantize.analysis.noise import Means, measure_of
 from espdl.quantize.dataloader import Sample
@@ -39,12 +39,15 @@ def graphwise(compared: Compared, method: str = "snr", steps: int | None = STEPS
     if not names:
         return {}
     picked = _Picked(compared, list(dict.fromkeys(names.values())), fetches)
-    floating = FloatRun(compared.network, picked.names, threads=1)
+    floating, alone = FloatRun(compared.network, picked.names, threads=1), Lock()
 
-    def work(model: Model, sample: Sample) -> dict[str, float]:
-        exact = floating.run(sample)
-        raw = compared.integers(model, sample, picked.names)
-        return {name: measure(picked.stored(raw, name), picked.real(exact, name)) for name in picked.names}
+    def work(sample: Sample) -> dict[str, float]:
+        with alone:  # all tensors of the float network are there only here, so that this is once only
+            tensors = floating.run(sample)
+            exact = {name: picked.real(tensors, name) for name in picked.names}
+            del tensors
+        raw = compared.integers(sample, picked.names)
+        return {name: measure(picked.stored(raw, name), exact[name]) for name in picked.names}
 
     for errors in compared.each(work, steps, "Comparing layer by layer"):
         for layer, name in names.items():

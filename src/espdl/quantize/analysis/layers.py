@@ -35,7 +35,12 @@ class Layer:
     outputs: tuple[str, ...]
 
     def run(self, model: Model, stored: Mapping[str, Stored], exact: Mapping[str, NDArray]) -> dict[str, NDArray]:
-        """Real outputs of the integer layer for real inputs, both in the order of the network.
+        """Real outputs of the integer layer for real inputs, both in the order of the network."""
+        given = {name: to_file(exact[name], stored[name], model.chip) for name, _ in self.inputs}
+        return {name: from_file(raw, stored[name]) for name, raw in self.run_raw(model, stored, given).items()}
+
+    def run_raw(self, model: Model, stored: Mapping[str, Stored], given: Mapping[str, NDArray]) -> dict[str, NDArray]:
+        """Raw outputs of the integer layer for raw inputs, both by their names in the network.
 
         Every input is put where the model's memory holds it, at the time when it would be written there.
         """
@@ -44,12 +49,11 @@ class Layer:
         for step in self.steps:
             while waiting and waiting[0][1] < step:
                 name, _ = waiting.pop(0)
-                place = stored[name]
-                model.get_intermediate(place.name).data[...] = to_file(exact[name], place, model.chip)
+                model.get_intermediate(stored[name].name).data[...] = given[name]
             if step == self.steps[-1]:
                 model.modules[step].reset()
             model.run(stages=count, stage=step)
-        return {name: from_file(model.get_intermediate(stored[name].name).data, stored[name]) for name in self.outputs}
+        return {name: model.get_intermediate(stored[name].name).data.copy() for name in self.outputs}
 
 
 def find_layers(model: Model, stored: Mapping[str, Stored]) -> list[Layer]:

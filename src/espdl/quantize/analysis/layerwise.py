@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from threading import Lock
 
-from espdl.dl.model import Model
+from numpy.typing import NDArray
+
+from espdl.dl.batch import default_threads
 from espdl.errors import EspdlError
+from espdl.free_memory import give_back_memory
+from espdl.progress import track
 from espdl.quantize.analysis.compared import Compared
 from espdl.quantize.analysis.graphwise import STEPS
-from espdl.quantize.analysis.noise import Means, measure_of
-from espdl.quantize.analysis.rows import DisturbedRun
+from espdl.quantize.analysis.layers import Layer
+from espdl.quantize.analysis.noise import Means, Measure, measure_of
+from espdl.quantize.analysis.rows import Disturbances, run_together
+from espdl.quantize.analysis.team import together
 from espdl.quantize.dataloader import Sample
 from espdl.quantize.float_run import FloatRun
+from espdl.quantize.shelf import Shelf
+from espdl.quantize.test_values import from_file, to_file
 from espdl.wording import nearest
+
+ON_DISK = 1 << 29
+"""Bytes in a temporary file from which on no more samples are put there before its samples are done."""
+
+Tensors = dict[str, NDArray]
 
 
 def layerwise(
@@ -20,8 +35,8 @@ def layerwise(
 ) -> dict[str, float]:
     """Mean error of the network's outputs when one layer alone is quantized, by the layer's name, in running order.
 
-    The layer runs as in the file, on the float network's own tensors; the float network goes on with its result. All layers are done in
-    few runs per sample, so that nothing before a layer is computed again (:class:`~espdl.quantize.analysis.rows.DisturbedRun`).
+    The layer runs as in the file, on the float network's own tensors; the float network goes on with its result. Nothing before a layer
+    is computed again, and several layers are done in one run (:class:`~espdl.quantize.analysis.rows.Disturbances`).
 
     Args:
         compared: file, network and samples.
@@ -32,29 +47,92 @@ def layerwise(
     Raises:
         EspdlError: for an output that the network does not have.
     """
-    measure, means, layers = measure_of(method), Means(), compared.layers
+    measure, means = measure_of(method), Means()
     names = list(outputs) if outputs else compared.outputs
     known = [value.name or "" for node in compared.network.graph for value in node.outputs]
     for name in names:
         if name not in known:
             raise EspdlError(f"the network has no tensor {name!r}", where="outputs", hint=nearest(name, known))
-    if not layers:
+    if not compared.layers:
         return {}
-    disturbed = DisturbedRun(compared.network, [layer.outputs for layer in layers], names)
-    needed = dict.fromkeys([*(name for layer in layers for name, _ in layer.inputs), *disturbed.needs, *names])
-    floating = FloatRun(compared.network, list(needed), threads=1)
-
-    def work(model: Model, sample: Sample) -> dict[str, list[float]]:
-        exact = floating.run(sample)
-        given = [layer.run(model, compared.stored, exact) for layer in layers]
-        found = disturbed.run(exact, given)
-        return {
-            layer.name: [measure(found[index].get(name, exact[name]), exact[name]) for name in names]
-            for index, layer in enumerate(layers)
-        }
-
-    for errors in compared.each(work, steps, "Quantizing one layer at a time"):
+    by_layer = _ByLayer(compared, names, measure)
+    total = None if steps is None else steps * by_layer.passes
+    for errors in track(by_layer.errors(islice(iter(compared.samples), steps)), "Quantizing one layer at a time", total):
         for layer, values in errors.items():
             for value in values:
                 means.add(layer, value)
     return means()
+
+
+class _ByLayer:
+    """Goes through samples once for the layers' own results, which wait in a temporary file, and then through these once for every few
+    layers, so that only what lies behind those is in memory.
+
+    Attributes:
+        passes: how often each sample is worked on.
+    """
+
+    def __init__(self, compared: Compared, names: list[str], measure: Measure) -> None:
+        self._compared = compared
+        self._names = names
+        self._measure = measure
+        places = run_together(compared.network, [layer.outputs for layer in compared.layers])
+        self._groups = [compared.layers[place.start : place.stop] for place in places]
+        self._parts = [Disturbances(compared.network, [layer.outputs for layer in group], names) for group in self._groups]
+        self.passes = 1 + len(self._parts)
+
+    def errors(self, samples: Iterator[Sample]) -> Iterator[dict[str, list[float]]]:
+        """After each pass over each sample what is known then: by layer, the error of each output."""
+        exhausted = False
+        while not exhausted:
+            with Shelf(self.passes) as shelf:
+                for _ in self._fill(shelf, samples):
+                    yield {}
+                exhausted = shelf.size < ON_DISK
+                for index, group in enumerate(self._groups):
+                    give_back_memory()
+                    if shelf.count(index):
+                        yield from self._behind(shelf, index, group)
+        give_back_memory()
+
+    def _fill(self, shelf: Shelf, samples: Iterator[Sample]) -> Iterator[None]:
+        """Puts onto a pile for each group of layers what they make of the float network's tensors, and what runs behind them need; onto
+        the last pile the results of the float network."""
+        compared = self._compared
+        inputs = {name for layer in compared.layers for name, _ in layer.inputs}
+        needs = dict.fromkeys([*inputs, *(name for part in self._parts for name in part.needs), *self._names])
+        floating = FloatRun(compared.network, list(needs), threads=1)
+        kept, alone = [*dict.fromkeys(name for part in self._parts for name in part.needs), *self._names], Lock()
+
+        def work(sample: Sample) -> tuple[Tensors, list[Tensors]]:
+            with alone:  # all tensors of the float network are there only here, so that this is once only
+                tensors = floating.run(sample)
+                given = {name: to_file(tensors[name], compared.stored[name], compared.model.chip) for name in inputs}
+                exact = {name: tensors[name].copy() for name in kept}
+                del tensors
+            return exact, compared.alone(given)
+
+        def until_full() -> Iterator[Sample]:
+            while shelf.size < ON_DISK and (sample := next(samples, None)) is not None:
+                yield sample
+
+        for exact, results in together(work, until_full(), default_threads()):
+            waiting = iter(results)
+            for index, (part, group) in enumerate(zip(self._parts, self._groups, strict=True)):
+                shelf.put(index, ({name: exact[name] for name in part.needs}, list(islice(waiting, len(group)))))
+            shelf.put(len(self._parts), {name: exact[name] for name in self._names})
+            yield
+
+    def _behind(self, shelf: Shelf, index: int, group: list[Layer]) -> Iterator[dict[str, list[float]]]:
+        stored, disturbed = self._compared.stored, self._parts[index].start()
+
+        def work(kept: tuple[tuple[Tensors, list[Tensors]], Tensors]) -> dict[str, list[float]]:
+            (needs, results), exact = kept
+            given = [{name: from_file(raw, stored[name]) for name, raw in result.items()} for result in results]
+            found = disturbed.run(needs, given)
+            return {
+                layer.name: [self._measure(of_layer.get(name, exact[name]), exact[name]) for name in self._names]
+                for layer, of_layer in zip(group, found, strict=True)
+            }
+
+        yield from together(work, zip(shelf.take(index), shelf.take(len(self._parts)), strict=True), default_threads())

@@ -8,6 +8,7 @@ disturbances that reach it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import accumulate
 
 import numpy as np
 import onnx_ir as ir
@@ -19,15 +20,39 @@ from espdl.quantize.passes.tools import constant, free_name, shape_of
 
 ROWS = 8
 """Disturbances in one run: with more, stacks outgrow the caches, and joining them costs more than is gained."""
-LARGEST_TENSOR = 1 << 25
-"""Elements that all rows of a tensor may have."""
+LARGEST_TENSOR = 1 << 22
+"""Elements that all rows of a tensor may have; a single row may have more."""
 
 Rows = tuple[int, ...]
 """Which disturbances reach a tensor, in the order of its rows."""
 
 
-class DisturbedRun:
-    """Runs what lies behind each of several disturbances.
+def run_together(network: ir.Model, disturbed: Sequence[Sequence[str]]) -> list[range]:
+    """Disturbances to put into one :class:`Disturbances`: neighbours, as many as memory allows.
+
+    Args:
+        network: prepared, with static shapes.
+        disturbed: names of the tensors that each disturbance sets, results of nodes.
+    """
+    places: dict[str, int] = {}
+    sizes = []
+    for place, node in enumerate(network.graph):
+        places |= dict.fromkeys((value.name or "" for value in node.outputs), place)
+        sizes.append(max(int(np.prod(shape_of(value) or (1,))) for value in node.outputs))
+    behind = list(accumulate(reversed(sizes), max))[::-1]  # the largest tensor from each node on
+    largest = [max(behind[places[name]] for name in group) for group in disturbed]
+    found: list[range] = []
+    for index in range(len(disturbed)):
+        start = found[-1].start if index % ROWS else index
+        if start < index and (index - start + 1) * max(largest[start : index + 1]) <= LARGEST_TENSOR:
+            found[-1] = range(start, index + 1)
+        else:
+            found.append(range(index, index + 1))
+    return found
+
+
+class Disturbances:
+    """Some disturbances of a network.
 
     Args:
         network: prepared, with static shapes.
@@ -35,17 +60,26 @@ class DisturbedRun:
         names: tensors wanted.
 
     Attributes:
-        needs: tensors of the undisturbed network that :meth:`run` wants.
+        needs: tensors of the undisturbed network that runs want.
     """
 
     def __init__(self, network: ir.Model, disturbed: Sequence[Sequence[str]], names: Sequence[str]) -> None:
-        self._disturbed = [tuple(group) for group in disturbed]
-        self._parts: list[tuple[_Stacked, FloatRun]] = []
-        for part in _parts(network, self._disturbed):
-            stacked = _Stacked(network, {index: self._disturbed[index] for index in part}, names)
-            outputs = [value.name or "" for value in stacked.model.graph.outputs]
-            self._parts.append((stacked, FloatRun(stacked.model, outputs, threads=1)))
-        self.needs = list(dict.fromkeys(name for stacked, _ in self._parts for name in stacked.needs))
+        self._stacked = _Stacked(network, dict(enumerate(disturbed)), names)
+        self._count = len(disturbed)
+        self.needs = list(self._stacked.needs)
+
+    def start(self) -> DisturbedRun:
+        """What runs them. It holds the parameters behind them, and memory for a run."""
+        return DisturbedRun(self._stacked, self._count)
+
+
+class DisturbedRun:
+    """Runs what lies behind each of several disturbances; from :meth:`Disturbances.start`."""
+
+    def __init__(self, stacked: _Stacked, count: int) -> None:
+        self._stacked = stacked
+        self._count = count
+        self._session = FloatRun(stacked.model, [value.name or "" for value in stacked.model.graph.outputs], threads=1)
 
     def run(self, exact: Mapping[str, NDArray], given: Sequence[Mapping[str, NDArray]]) -> list[dict[str, NDArray]]:
         """For each disturbance the wanted tensors that it reaches.
@@ -54,23 +88,15 @@ class DisturbedRun:
             exact: the tensors of ``needs``.
             given: for each disturbance the values of the tensors that it sets.
         """
-        found: list[dict[str, NDArray]] = [{} for _ in self._disturbed]
-        for stacked, session in self._parts:
-            feeds = {place: np.asarray(exact[name]) for name, place in stacked.needs.items()}
-            feeds |= {place: np.asarray(given[index][name], np.float32) for (index, name), place in stacked.fed.items()}
-            results = session.run(feeds)
-            for name, place in stacked.outputs.items():
-                rows = stacked.rows[name]
-                for index, array in zip(rows, np.split(results[place], len(rows)), strict=True):
-                    found[index][name] = array
+        found: list[dict[str, NDArray]] = [{} for _ in range(self._count)]
+        feeds = {place: np.asarray(exact[name]) for name, place in self._stacked.needs.items()}
+        feeds |= {place: np.asarray(given[index][name], np.float32) for (index, name), place in self._stacked.fed.items()}
+        results = self._session.run(feeds)
+        for name, place in self._stacked.outputs.items():
+            rows = self._stacked.rows[name]
+            for index, array in zip(rows, np.split(results[place], len(rows)), strict=True):
+                found[index][name] = array
         return found
-
-
-def _parts(network: ir.Model, disturbed: Sequence[Sequence[str]]) -> list[Rows]:
-    """Disturbances that run together: neighbours, as many as memory allows."""
-    sizes = [int(np.prod(shape_of(value) or (1,))) for node in network.graph for value in node.outputs]
-    length = max(min(ROWS, LARGEST_TENSOR // max(sizes, default=1)), 1)
-    return [tuple(range(start, min(start + length, len(disturbed)))) for start in range(0, len(disturbed), length)]
 
 
 class _Stacked:

@@ -8,13 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from espdl.dl.model import Model
 from espdl.quantize.analysis.compared import Compared
 from espdl.quantize.analysis.graphwise import STEPS
 from espdl.quantize.dataloader import Sample
 from espdl.quantize.emitter import Stored
-from espdl.quantize.float_run import FloatRun
+from espdl.quantize.float_run import PIECE, FloatRun
 from espdl.quantize.test_values import from_file
+
+AT_ONCE = 1 << 16
+"""Elements whose powers are computed together: more would take much memory, and the caches would not hold them."""
 
 
 @dataclass(frozen=True)
@@ -70,12 +72,14 @@ def statistics(compared: Compared, steps: int | None = STEPS) -> list[TensorStat
     """
     places = {name: place for name, place in compared.stored.items() if place.format[0]}
     writers = {value.name: f"{node.op_type} {node.name}" for node in compared.network.graph for value in node.outputs}
-    floating = FloatRun(compared.network, list(places), threads=1)
+    floating = FloatRun(compared.network, list(places), threads=1, piece=PIECE)
 
-    def work(model: Model, sample: Sample) -> dict[str, _Sums]:
-        exact = floating.run(sample)
-        raw = compared.integers(model, sample, places)
-        return {name: _Sums.of(exact[name], raw[name], place) for name, place in places.items()}
+    def work(sample: Sample) -> dict[str, _Sums]:
+        raw, found = compared.integers(sample, places), dict[str, _Sums]()
+        for tensors in floating.pieces(sample):
+            for name in list(tensors):
+                found[name] = _Sums.of(tensors.pop(name), raw.pop(name), places[name])
+        return {name: found[name] for name in places}
 
     sums: dict[str, _Sums] = {}
     for found in compared.each(work, steps, "Collecting statistics"):
@@ -98,11 +102,12 @@ class _Sums:
     @staticmethod
     def of(exact: NDArray, raw: NDArray, place: Stored) -> _Sums:
         low, high = _limits(place)
-        noise = from_file(raw, place) - exact
-        held = exact if place.scale is None else place.scale.of(exact)
-        beyond = int(np.count_nonzero((held < low) | (held > high)))
-        smallest, largest = float(held.min(initial=np.inf)), float(held.max(initial=-np.inf))
-        return _Sums(exact.size, smallest, largest, beyond, _powers(exact), _powers(noise))
+        beyond, smallest, largest = 0, np.inf, -np.inf
+        for _, held in [(..., exact)] if place.scale is None else place.scale.pieces_of(exact):
+            beyond += int(np.count_nonzero((held < low) | (held > high)))
+            smallest, largest = min(smallest, float(held.min(initial=np.inf))), max(largest, float(held.max(initial=-np.inf)))
+        noise = (from_file(raw, place) - exact).reshape(-1)
+        return _Sums(exact.size, smallest, largest, beyond, _powers(exact.reshape(-1)), _powers(noise))
 
     def __add__(self, other: _Sums) -> _Sums:
         return _Sums(
@@ -116,7 +121,12 @@ class _Sums:
 
 
 def _powers(values: NDArray) -> NDArray[np.float64]:
-    flat = values.reshape(-1).astype(np.float64)
+    """Sums of a vector and of its squares, cubes and fourth powers; of a long one by halves, cut where NumPy's own sum cuts it."""
+    if values.size > AT_ONCE:
+        half = values.size // 2
+        half -= half % 8
+        return _powers(values[:half]) + _powers(values[half:])
+    flat = values.astype(np.float64)
     squares = flat * flat
     return np.array([flat.sum(), squares.sum(), (squares * flat).sum(), np.square(squares).sum()])
 
