@@ -89,6 +89,7 @@ def main() -> None:
     found["end to end"], graph = timed(lambda: quantize(skip_export=False))
     found["peak"] = peak()
     if not arguments.memory:
+        graph = None
         found["ptq"], graph = timed(lambda: quantize(skip_export=True))
         try:
             analyse = importlib.import_module(f"{package}.quantization.analyse")

@@ -95,4 +95,5 @@ def quantize(
 
 def dequantize(values: ArrayLike, exponent: ArrayLike) -> NDArray[np.float32]:
     """Integers to real values: ``fl32(x) * 2**exponent`` (spec 2.2 ``dequantize``)."""
-    return np.ldexp(np.asarray(values).astype(np.float32), np.asarray(exponent, dtype=np.int32))
+    reals, shift = np.asarray(values).astype(np.float32), np.asarray(exponent, dtype=np.int32)
+    return np.ldexp(reals, shift, out=reals if reals.ndim and not shift.ndim else None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -178,6 +179,7 @@ def quantize(
     fused = tables.target_ops if platform.activation_bits == 16 and setting.lut_optimization else ()
     export = ExportOptions(metadata, model_version, LoweringOptions(frozenset(fused), tables.step, table_step))
     require_training(setting, device)
+    gc.collect()  # what an earlier network left: it is full of circles
     loaded = load_network(network, input_shapes)
     require_supported(check_network(loaded, platform.chip, setting), platform.chip)
     places = (platform, *setting.dispatching_table.platforms.values())

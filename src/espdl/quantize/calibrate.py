@@ -127,7 +127,6 @@ def run_network(
     """
     names = list(dict.fromkeys(name for listener in listeners for name in listener.names))
     session = FloatRun(model, names, constants, piece=PIECE)
-    give_back_memory()
     surveys = [listener for listener in listeners if isinstance(listener, Survey)]
     surveyed = {name for survey in surveys for name in survey.names}
     count = 0

@@ -8,6 +8,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from espdl.free_memory import give_back_memory
 from espdl.quantize.assign import is_real
 from espdl.quantize.float_model import serialized
 from espdl.quantize.float_parts import cut
@@ -42,6 +43,7 @@ class FloatRun:
         self.inputs = [value.name or "" for value in model.graph.inputs]
         self._computed = [name for name in self.names if name not in self.inputs]
         self._parts = cut(model, *serialized(model, constants), self._computed, threads, piece) if self._computed else []
+        give_back_memory()  # of the graphs on their way to sessions
         last = {name: index for index, part in enumerate(self._parts) for name in (*part.outputs, *part.inputs)}
         self._done = [[name for name, index in last.items() if index == place] for place in range(len(self._parts))]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from itertools import islice
@@ -62,11 +63,12 @@ class Compared:
         scales: Scales | None = None,
         arithmetic: Arithmetic = Arithmetic.SILICON,
     ) -> None:
-        give_back_memory()
         self.network = network
         self.samples = samples
         self._turn = Lock()
+        gc.collect()  # what an analysis before left: networks and models are full of circles
         self.model = Model(source, target=target, arithmetic=arithmetic)
+        give_back_memory()  # of the weights on their way to the kernels
         self.stored = dict(stored) if stored is not None else match(self.model, network, self._first(), scales)
 
     def _first(self) -> Sample:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from threading import Lock
 
 from numpy.typing import NDArray
 
@@ -90,10 +89,9 @@ class _ByLayer:
                     yield {}
                 exhausted = shelf.size < ON_DISK
                 for index, group in enumerate(self._groups):
-                    give_back_memory()
+                    give_back_memory()  # of the float network, and of the group before
                     if shelf.count(index):
                         yield from self._behind(shelf, index, group)
-        give_back_memory()
 
     def _fill(self, shelf: Shelf, samples: Iterator[Sample]) -> Iterator[None]:
         """Puts onto a pile for each group of layers what they make of the float network's tensors, and what runs behind them need; onto
@@ -102,21 +100,20 @@ class _ByLayer:
         inputs = {name for layer in compared.layers for name, _ in layer.inputs}
         needs = dict.fromkeys([*inputs, *(name for part in self._parts for name in part.needs), *self._names])
         floating = FloatRun(compared.network, list(needs), threads=1)
-        kept, alone = [*dict.fromkeys(name for part in self._parts for name in part.needs), *self._names], Lock()
+        kept = [*dict.fromkeys(name for part in self._parts for name in part.needs), *self._names]
 
         def work(sample: Sample) -> tuple[Tensors, list[Tensors]]:
-            with alone:  # all tensors of the float network are there only here, so that this is once only
-                tensors = floating.run(sample)
-                given = {name: to_file(tensors[name], compared.stored[name], compared.model.chip) for name in inputs}
-                exact = {name: tensors[name].copy() for name in kept}
-                del tensors
+            tensors = floating.run(sample)
+            given = {name: to_file(tensors[name], compared.stored[name], compared.model.chip) for name in inputs}
+            exact = {name: tensors[name].copy() for name in kept}
+            del tensors
             return exact, compared.alone(given)
 
         def until_full() -> Iterator[Sample]:
             while shelf.size < ON_DISK and (sample := next(samples, None)) is not None:
                 yield sample
 
-        for exact, results in together(work, until_full(), default_threads()):
+        for exact, results in map(work, until_full()):  # one at a time: only here are all tensors of the float network there
             waiting = iter(results)
             for index, (part, group) in enumerate(zip(self._parts, self._groups, strict=True)):
                 shelf.put(index, ({name: exact[name] for name in part.needs}, list(islice(waiting, len(group)))))
@@ -135,4 +132,5 @@ class _ByLayer:
                 for layer, of_layer in zip(group, found, strict=True)
             }
 
-        yield from together(work, zip(shelf.take(index), shelf.take(len(self._parts)), strict=True), default_threads())
+        threads = 1 if self._parts[index].is_large else default_threads()
+        yield from together(work, zip(shelf.take(index), shelf.take(len(self._parts)), strict=True), threads)

@@ -61,12 +61,14 @@ class Disturbances:
 
     Attributes:
         needs: tensors of the undisturbed network that runs want.
+        is_large: whether a run takes so much memory that there should be one at a time.
     """
 
     def __init__(self, network: ir.Model, disturbed: Sequence[Sequence[str]], names: Sequence[str]) -> None:
         self._stacked = _Stacked(network, dict(enumerate(disturbed)), names)
         self._count = len(disturbed)
         self.needs = list(self._stacked.needs)
+        self.is_large = self._stacked.largest > LARGEST_TENSOR // 2
 
     def start(self) -> DisturbedRun:
         """What runs them. It holds the parameters behind them, and memory for a run."""
@@ -108,12 +110,14 @@ class _Stacked:
         fed: names of the inputs that take what a disturbance sets a tensor to.
         outputs: names of the outputs that hold wanted tensors, by the tensors' names.
         rows: of every tensor that is reached.
+        largest: elements that all rows of a tensor have at most.
     """
 
     def __init__(self, network: ir.Model, disturbed: Mapping[int, Sequence[str]], names: Sequence[str]) -> None:
         self.needs: dict[str, str] = {}
         self.fed: dict[tuple[int, str], str] = {}
         self.rows: dict[str, Rows] = {}
+        self.largest = 0
         self._set_by = {name: index for index, group in disturbed.items() for name in group}
         self._taken: set[str] = set(network.graph.initializers)
         self._inputs: list[ir.Value] = []
@@ -188,6 +192,8 @@ class _Stacked:
         for output in node.outputs:
             if output.name in self._set_by:
                 self._disturb(output, output.name, rows)
+            if output.name in self.rows:
+                self.largest = max(self.largest, len(self.rows[output.name]) * int(np.prod(shape_of(output) or (1,))))
 
     def _disturb(self, output: ir.Value, name: str, rows: Rows) -> None:
         index = self._set_by[name]

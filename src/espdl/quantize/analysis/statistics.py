@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from espdl.dl.batch import default_threads
+from espdl.progress import track
 from espdl.quantize.analysis.compared import Compared
 from espdl.quantize.analysis.graphwise import STEPS
-from espdl.quantize.dataloader import Sample
 from espdl.quantize.emitter import Stored
 from espdl.quantize.float_run import PIECE, FloatRun
 from espdl.quantize.test_values import from_file
@@ -72,20 +75,18 @@ def statistics(compared: Compared, steps: int | None = STEPS) -> list[TensorStat
     """
     places = {name: place for name, place in compared.stored.items() if place.format[0]}
     writers = {value.name: f"{node.op_type} {node.name}" for node in compared.network.graph for value in node.outputs}
-    floating = FloatRun(compared.network, list(places), threads=1, piece=PIECE)
-
-    def work(sample: Sample) -> dict[str, _Sums]:
-        raw, found = compared.integers(sample, places), dict[str, _Sums]()
-        for tensors in floating.pieces(sample):
-            for name in list(tensors):
-                found[name] = _Sums.of(tensors.pop(name), raw.pop(name), places[name])
-        return {name: found[name] for name in places}
-
+    floating = FloatRun(compared.network, list(places), threads=1, piece=PIECE // 2)
     sums: dict[str, _Sums] = {}
-    for found in compared.each(work, steps, "Collecting statistics"):
-        for name, new in found.items():
-            sums[name] = sums[name] + new if name in sums else new
-    return [_finish(name, writers.get(name, ""), places[name], total) for name, total in sums.items()]
+    # Several tensors of one sample at a time, so that there is only one sample's.
+    with ThreadPoolExecutor(default_threads()) as pool:
+        for sample in track(islice(iter(compared.samples), steps), "Collecting statistics", steps):
+            raw = compared.integers(sample, places)
+            for tensors in floating.pieces(sample):
+                work = [(name, pool.submit(_Sums.of, tensors.pop(name), raw.pop(name), places[name])) for name in list(tensors)]
+                for name, new in work:
+                    sums[name] = sums[name] + new.result() if name in sums else new.result()
+                del work
+    return [_finish(name, writers.get(name, ""), place, sums[name]) for name, place in places.items() if name in sums]
 
 
 @dataclass
