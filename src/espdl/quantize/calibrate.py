@@ -28,6 +28,7 @@ from espdl.quantize.survey import Survey
 from espdl.quantize.tables import function, has_table
 from espdl.wording import at_node
 
+
 class Listener(Protocol):
     """Looks at tensors of the float network's runs, of which it is shown some at a time."""
 

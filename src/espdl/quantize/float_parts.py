@@ -142,7 +142,9 @@ def cut(
     for index, group in enumerate(groups):
         if group[0].name in custom:
             names = [name for name in group[0].input if name in initializers]
-            arrays = {name: constants[name] if name in constants else onnx.numpy_helper.to_array(initializers[name]) for name in names}
+            arrays = {
+                name: constants[name] if name in constants else onnx.numpy_helper.to_array(initializers[name]) for name in names
+            }
             parts.append(Custom(custom[group[0].name], arrays))
             continue
         later = {name for other in groups[index + 1 :] for node in other for name in node.input} | set(wanted)

@@ -148,9 +148,7 @@ def test_graphwise_is_the_distance_of_both_runs() -> None:
     errors = graphwise(found, fetches=10**6)
     for layer in found.layers:
         name = layer.outputs[0]
-        each = [
-            snr(found.reals(s, [name])[name], FloatRun(found.network, [name]).run(s)[name]) for s in model.samples
-        ]
+        each = [snr(found.reals(s, [name])[name], FloatRun(found.network, [name]).run(s)[name]) for s in model.samples]
         assert errors[layer.name] == pytest.approx(np.mean(each), rel=1e-6)
     picked = graphwise(found, fetches=64)
     assert picked.keys() == errors.keys()

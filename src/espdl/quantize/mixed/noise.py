@@ -10,13 +10,14 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from espdl.progress import track
-from espdl.quantize.analysis.rows import DisturbedRun
+from espdl.quantize.analysis.rows import Disturbances, run_together
 from espdl.quantize.dataloader import Sample
 from espdl.quantize.float_run import FloatRun
 from espdl.quantize.graph import QuantGraph, Role
 from espdl.quantize.mixed.parts import NARROW, Held, Unit
 from espdl.quantize.parameters import parameter, to_integers, to_reals
 from espdl.quantize.passes.tools import constant
+from espdl.quantize.shelf import Shelf
 from espdl.quantize.subnetwork import subnetwork
 
 
@@ -36,7 +37,7 @@ class Noise:
 def measure_noise(graph: QuantGraph, units: Sequence[Unit], tensors: Sequence[Held], samples: Sequence[Sample]) -> Noise:
     """Rounds one tensor, or the parameters of one unit, and lets the float network go on with that.
 
-    All is done in few runs per sample, so that nothing before a disturbance is computed again.
+    Nothing before a disturbance is computed again, and several are done in one run.
 
     Args:
         graph: quantized in 8 bits.
@@ -49,22 +50,33 @@ def measure_noise(graph: QuantGraph, units: Sequence[Unit], tensors: Sequence[He
     rounded = [_Rounded(graph, unit) for unit in units]
     inner = [held for held in tensors if held.name not in inputs]
     narrowed = [part for part in rounded if part.session is not None]
-    disturbed = DisturbedRun(network, [*((held.name,) for held in inner), *(part.results for part in narrowed)], outputs)
-    needed = [*disturbed.needs, *(held.name for held in tensors), *(name for part in narrowed for name in part.needs), *outputs]
+    disturbed = [*((held.name,) for held in inner), *(part.results for part in narrowed)]
+    places = run_together(network, disturbed)
+    groups = [Disturbances(network, disturbed[place.start : place.stop], outputs) for place in places]
+    behind = [*dict.fromkeys(name for group in groups for name in group.needs)]
+    needed = [*behind, *(held.name for held in tensors), *(name for part in narrowed for name in part.needs), *outputs]
     floating = FloatRun(network, list(dict.fromkeys(needed)))
+    parts = [*inner, *narrowed]
     sums = {id(part): np.zeros(len(outputs)) for part in (*tensors, *rounded)}
     signal = np.zeros(len(outputs))
-    for sample in track(samples, "Looking where noise comes from", len(samples)):
-        exact = floating.run(sample)
-        signal += [float(np.square(exact[name], dtype=np.float64).sum()) for name in outputs]
-        given = [{held.name: _held_values(graph, held, exact[held.name])} for held in inner]
-        found = disturbed.run(exact, [*given, *(part.run(exact) for part in narrowed)])
-        for part, results in zip((*inner, *narrowed), found, strict=True):
-            sums[id(part)] += _powers(results, exact, outputs)
-        for held in tensors:
-            if held.name in inputs:
-                results = floating.run({**sample, held.name: _held_values(graph, held, sample[held.name])})
-                sums[id(held)] += _powers(results, exact, outputs)
+    with Shelf(len(groups) + 1) as shelf:
+        for sample in track(samples, "Rounding tensors and parameters", len(samples)):
+            exact = floating.run(sample)
+            signal += [float(np.square(exact[name], dtype=np.float64).sum()) for name in outputs]
+            given = [{held.name: _held_values(graph, held, exact[held.name])} for held in inner]
+            given += [part.run(exact) for part in narrowed]
+            for index, (group, place) in enumerate(zip(groups, places, strict=True)):
+                shelf.put(index, ({name: exact[name] for name in group.needs}, given[place.start : place.stop]))
+            shelf.put(len(groups), {name: exact[name] for name in outputs})
+            for held in tensors:
+                if held.name in inputs:
+                    results = floating.run({**sample, held.name: _held_values(graph, held, sample[held.name])})
+                    sums[id(held)] += _powers(results, exact, outputs)
+        for index, place in enumerate(track(places, "Looking what that does to the outputs", len(places))):
+            run = groups[index].start()
+            for (needs, values), exact in zip(shelf.take(index), shelf.take(len(groups)), strict=True):
+                for part, results in zip(parts[place.start : place.stop], run.run(needs, values), strict=True):
+                    sums[id(part)] += _powers(results, exact, outputs)
     shares = {key: float(np.mean(total / np.maximum(signal, 1e-30))) for key, total in sums.items()}
     return Noise([shares[id(held)] for held in tensors], [shares[id(part)] for part in rounded])
 
