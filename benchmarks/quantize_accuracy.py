@@ -1,5 +1,5 @@
 """How much accuracy quantizing costs on labelled tasks: float, ESP-PPQ as noted beside each task, the preset ``esp_ppq``,
-our default, and 16 bits.
+our default, mixed precision, and 16 bits; with the estimated latency and the size of each file.
 
 A task is a folder with ``model.onnx``, ``calib.npz`` (x), ``test.npz`` (x, y) and ``meta.json`` (top-1 in float and of ESP-PPQ per
 target). Pictures are uint8 in NHWC and are normalised as ``meta.json`` says. Figures are of the integer run, in both arithmetics.
@@ -20,19 +20,30 @@ import numpy as np
 
 from espdl.dtypes import Arithmetic
 from espdl.errors import EspdlError
+from espdl.estimate.latency import estimate_latency
 from espdl.quantize.api import QuantizedModel, quantize
 from espdl.quantize.float_run import FloatRun
-from espdl.quantize.setting import QuantizationSettingFactory
+from espdl.quantize.setting import QuantizationSetting, QuantizationSettingFactory
 from espdl.quantize.test_values import from_file, to_file
 
 TARGETS = ("esp32s3", "esp32p4")
 SAMPLES = 32
+
+
+def mixed_setting() -> QuantizationSetting:
+    """The default with ``mixed_precision``: at most a quarter more latency."""
+    setting = QuantizationSettingFactory.espdl_setting(8)
+    setting.mixed_precision = True
+    return setting
+
+
 KINDS = {
-    "esp_ppq": QuantizationSettingFactory.esp_ppq_setting(8),
-    "default": None,
-    "16 bits": QuantizationSettingFactory.espdl_setting(16),
+    "preset esp_ppq": (8, QuantizationSettingFactory.esp_ppq_setting(8)),
+    "default": (8, None),
+    "mixed": (8, mixed_setting()),
+    "16 bits": (16, None),
 }
-"""Our settings: the preset ``esp_ppq``, the default, and ``--bits 16``."""
+"""Our settings: the preset ``esp_ppq``, the default, ``--mixed-precision``, and ``--bits 16``."""
 
 
 def inputs_of(path: Path, meta: dict[str, Any]) -> Any:
@@ -75,28 +86,39 @@ def measure(folder: Path) -> list[dict[str, Any]]:
     )
     rows: list[dict[str, Any]] = []
     reference: Any = None
+    samples = [one[None] for one in calibration[:SAMPLES]]
     for target in TARGETS:
-        row: dict[str, Any] = {"task": folder.name, "target": target, "esp_ppq": meta["esp_ppq"].get(target)}
-        for kind, setting in KINDS.items():
+        for kind, (bits, setting) in KINDS.items():
+            row: dict[str, Any] = {"task": folder.name, "target": target, "kind": kind, "esp_ppq": meta["esp_ppq"].get(target)}
+            rows.append(row)
             start = time.perf_counter()
             try:
-                bits = 16 if kind == "16 bits" else 8
-                samples = [one[None] for one in calibration[:SAMPLES]]
                 model = quantize(folder / "model.onnx", samples, target=target, bits=bits, setting=copy.deepcopy(setting))
             except EspdlError as error:
-                row[kind] = str(error).splitlines()[0]
+                row["error"] = str(error).splitlines()[0]
                 continue
-            row[f"{kind}_s"] = time.perf_counter() - start
+            row["seconds"] = time.perf_counter() - start
             if reference is None:
                 network = model.graph.original
                 session = FloatRun(network, [network.graph.outputs[0].name or ""])
                 reference = np.stack([next(iter(session.run({session.inputs[0]: one[None]}).values())).reshape(-1) for one in x])
-            row["float"] = top1(reference, y)
             outputs = answers(model, x, Arithmetic.REFERENCE)
-            row[kind], row[f"{kind}_snr"] = top1(outputs, y), snr(reference, outputs)
-            row[f"{kind}_silicon"] = top1(answers(model, x, Arithmetic.SILICON), y)
-        rows.append(row)
+            row["float"], row["top1"], row["snr_db"] = top1(reference, y), top1(outputs, y), snr(reference, outputs)
+            row["silicon"] = top1(answers(model, x, Arithmetic.SILICON), y)
+            row["agreement"] = float((outputs.argmax(axis=1) == reference.argmax(axis=1)).mean())
+            row["latency_ms"], row["bytes"] = estimate_latency(model.model()).model.us / 1000, len(model.data)
+            if model.mixed is not None:
+                row["mixed"] = model.mixed.to_dict()
     return rows
+
+
+def line(row: dict[str, Any]) -> str:
+    start = f"{row['task']:<22}{row['target']:<9}{row['kind']:<15}"
+    if "error" in row:
+        return f"{start}  {row['error']}"
+    noted = f"{row['esp_ppq']:9.1%}" if row["esp_ppq"] is not None else f"{'fails':>9}"
+    figures = f"{row['top1']:8.1%}{row['silicon']:9.1%}{row['agreement']:8.1%}{row['snr_db']:7.1f}"
+    return f"{start}{row['float']:8.1%}{noted}{figures}{row['latency_ms']:10.2f}{row['bytes'] / 1024:10.1f}{row['seconds']:7.1f}"
 
 
 def main() -> None:
@@ -107,21 +129,14 @@ def main() -> None:
     arguments = parser.parse_args()
     folders = [folder for folder in sorted(arguments.tasks.iterdir()) if (folder / "meta.json").exists()]
     rows = []
-    heads = "".join(f"{kind:>9}{'silicon':>9}{'dB':>7}{'s':>6}" for kind in KINDS)
-    print(f"{'task':<22}{'target':<9}{'float':>7}{'ESP-PPQ':>9}{heads}")
+    heads = f"{'float':>8}{'ESP-PPQ':>9}{'ours':>8}{'silicon':>9}{'agree':>8}{'dB':>7}{'est. ms':>10}{'KB':>10}{'s':>7}"
+    print(f"{'task':<22}{'target':<9}{'setting':<15}{heads}")
     for folder in folders:
         if arguments.names and folder.name not in arguments.names:
             continue
         for row in measure(folder):
             rows.append(row)
-            noted = f"{row['esp_ppq']:9.1%}" if row["esp_ppq"] is not None else f"{'fails':>9}"
-            cells = "".join(
-                f"  {row[kind]}"
-                if isinstance(row[kind], str)
-                else f"{row[kind]:9.1%}{row[f'{kind}_silicon']:9.1%}{row[f'{kind}_snr']:7.1f}{row[f'{kind}_s']:6.1f}"
-                for kind in KINDS
-            )
-            print(f"{row['task']:<22}{row['target']:<9}{row['float']:7.1%}{noted}{cells}", flush=True)
+            print(line(row), flush=True)
     if arguments.json:
         arguments.json.write_text(json.dumps(rows, indent=1))
 

@@ -240,13 +240,19 @@ class _Views:
         self._noise = sensitivities(graph.model)
         self._values = {value.name or "": value for node in graph.nodes() for value in node.outputs}
         self._values |= {value.name or "": value for value in graph.model.graph.inputs}
+        self._answers = {value.name or "" for value in graph.model.graph.outputs}
 
     def of(self, name: str) -> View:
         value = self._values.get(name)
         reader = sole_consumer(value) if value is not None else None
         if reader is not None and reader.inputs[0] is value and reader.op_type not in ACTIVATIONS and has_table(reader):
             return View(self._weights(reader.outputs[0].name or ""), partial(function, reader))
-        return View(self._weights(name))
+        return View(self._weights(name), whole=self._is_answer(name, reader))
+
+    def _is_answer(self, name: str, reader: ir.Node | None) -> bool:
+        """Whether a tensor is an output of the network, or becomes one by an operator that keeps the order of values."""
+        keeps_order = reader is not None and reader.op_type in ("Softmax", "LogSoftmax", "ArgMax")
+        return name in self._answers or (keeps_order and reader.outputs[0].name in self._answers)  # type: ignore[union-attr]
 
     def _weights(self, name: str) -> NDArray[np.float64] | None:
         found = self._noise.get(name)

@@ -44,6 +44,11 @@ class Budget:
     room: float = math.inf
 
 
+POWERS = (1.0, 0.75, 0.5, 0.25)
+"""Of the time that a step's noise is divided by to rank it: with less than 1, large steps come before many small ones, which can leave a
+budget better used."""
+
+
 def choose(
     units: Sequence[Unit], tensors: Sequence[Held], noise: Noise, costs: Costs, budget: Budget, least_noise: float = 0.0
 ) -> list[Choice]:
@@ -51,7 +56,8 @@ def choose(
 
     A tensor keeps its digits only when all that write and read it run in 16 bits, so a step is all units around one tensor that are not
     there yet, or one unit for its weights. Each step is the one with the most noise taken away for its time, of those that the budget has
-    room for, with all that it completes and the conversions that it adds or saves.
+    room for, with all that it completes and the conversions that it adds or saves. Time is weighed in several ways (:data:`POWERS`): what
+    leaves the least noise counts, or of those that reach ``least_noise`` the fastest.
 
     Args:
         units, tensors, noise, costs: of the network in 8 bits.
@@ -62,8 +68,20 @@ def choose(
     moves = _moves(units, sums.around)
     if not len(moves):
         return []
-    left = total = sum(noise.tensors) + sum(noise.parameters)
-    wide = np.zeros((1, len(units)))
+    total = sum(noise.tensors) + sum(noise.parameters)
+    ways = [_steps(sums, moves, total, costs.narrow, budget, least_noise, power) for power in POWERS]
+
+    def outcome(steps: list[Choice]) -> tuple[float, float]:
+        left = total - sum(step.noise for step in steps)
+        return max(left, least_noise), sum(step.us for step in steps)
+
+    return min(ways, key=outcome)
+
+
+def _steps(
+    sums: _Sums, moves: Vector, total: float, narrow_us: float, budget: Budget, least_noise: float, power: float
+) -> list[Choice]:
+    left, wide = total, np.zeros((1, moves.shape[1]))
     now = sums.of(wide)
     steps: list[Choice] = []
     while left > least_noise:
@@ -73,7 +91,7 @@ def choose(
         fits = (after.sum(axis=1) > wide.sum()) & (gain >= WORTH * total) & (us <= budget.us) & (size <= budget.room)
         if not fits.any():
             break
-        rank = np.where(fits, gain / np.maximum(more, LEAST * costs.narrow), -np.inf)
+        rank = np.where(fits, gain / np.maximum(more, LEAST * narrow_us) ** power, -np.inf)
         best = int(np.argmax(rank))
         places = np.flatnonzero(after[best] > wide[0])
         steps.append(Choice(tuple(int(place) for place in places), float(gain[best]), float(more[best])))
@@ -99,17 +117,19 @@ class _Sums:
     def __init__(self, units: Sequence[Unit], tensors: Sequence[Held], noise: Noise, costs: Costs) -> None:
         places = {id(unit): place for place, unit in enumerate(units)}
         self.around = np.zeros((len(tensors), len(units)), bool)
-        self._alive = np.zeros((len(units), len(tensors)))
+        alive = np.zeros((len(units), len(tensors)), bool)
         for row, held in enumerate(tensors):
             touching = [places[id(unit)] for unit in held.units]
             self.around[row, touching] = True
-            self._alive[(0 if held.writer is None else min(touching)) : max(touching) + 1, row] = 1
+            alive[(0 if held.writer is None else min(touching)) : max(touching) + 1, row] = True
+        sizes = np.array([held.size for held in tensors], dtype=np.float64)
+        self._at_hand = self.around.T @ sizes
+        self._waiting = (alive & ~self.around.T) * sizes
+        self._peak = float((self._at_hand + self._waiting.sum(axis=1)).max(initial=1.0))
         is_converted = [held.writer is not None or len(held.units) > 1 for held in tensors]
         self._noise, self._parameters = np.array(noise.tensors), np.array(noise.parameters)
         self._more, self._bytes = np.array(costs.more), np.array(costs.parameters, dtype=np.float64)
         self._conversions = np.array(costs.conversions) * is_converted
-        self._sizes = np.array([held.size for held in tensors], dtype=np.float64)
-        self._peak = float((self._alive @ self._sizes).max(initial=1.0))
         self._arena = costs.arena
 
     def of(self, wide: Vector) -> tuple[Vector, Vector, Vector]:
@@ -119,9 +139,8 @@ class _Sums:
         mixed = (touching > 0) & ~all_wide
         removed = all_wide @ self._noise + wide @ self._parameters
         us = wide @ self._more + mixed @ self._conversions
-        # In both widths at once while it is converted.
-        sizes = self._sizes * (1 + all_wide + 2 * mixed)
-        peak = (sizes @ self._alive.T).max(axis=1, initial=0.0)
+        # While a unit runs, what it reads and writes has its width.
+        peak = ((1 + wide) * self._at_hand + (1 + all_wide) @ self._waiting.T).max(axis=1, initial=0.0)
         size = wide @ self._bytes + self._arena * (peak / self._peak - 1)
         return removed, us, size
 

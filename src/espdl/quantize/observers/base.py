@@ -20,10 +20,12 @@ class View:
     Attributes:
         weights: float64 [size of axis 1], what a squared error in each channel does to the outputs; None where all count the same.
         function: what alone reads the tensor, element by element: errors count behind it; None for the tensor itself.
+        whole: nothing that was seen may be cut off, as the largest values are the answer.
     """
 
     weights: NDArray[np.float64] | None = None
     function: Callable[[NDArray], NDArray] | None = None
+    whole: bool = False
 
 
 OBSERVERS: dict[str, type[Observer]] = {}

@@ -22,7 +22,8 @@ class OutputErrorObserver(Observer, name="output"):
     """Compares the exponent that clips nothing and those below it by their squared error, rounding and clipping, each channel weighted.
 
     Minmax spends steps on a few large values, and KL clips without asking what that costs. Here a large value counts by what it does:
-    little in a channel that hardly matters, nothing where the activation behind it is flat.
+    little in a channel that hardly matters, nothing where the activation behind it is flat. At the network's outputs it counts fully: two
+    classes cut off at the same largest integer would be equal.
     """
 
     joint = True
@@ -98,7 +99,9 @@ class _Part(Observer, name=""):
             self._limit = limit
 
     def error(self, exponent: int) -> float:
-        """The weighted sum of squared errors at ``exponent``."""
+        """The weighted sum of squared errors at ``exponent``; infinite where it cuts off more than a step of what must stay whole."""
+        if self._view.whole and self.maximum > math.ldexp(1.0, exponent + self.bits - 1):
+            return math.inf
         used = np.flatnonzero(self._counts)
         values = np.ldexp((used - HALF_BINS).astype(np.float64), (self._limit or 0) - (HALF_BINS.bit_length() - 1))
         integers = np.clip(np.rint(np.ldexp(values, -exponent)), -(2 ** (self.bits - 1)), 2 ** (self.bits - 1) - 1)
