@@ -240,3 +240,16 @@ def test_the_order_of_batches_hardly_matters(scales: list[float]) -> None:
     batches = [NORMAL[:2000] * np.float32(scale) for scale in scales]
     one, other = chosen("output", *batches)[0], chosen("output", *reversed(batches))[0]
     assert abs(one - other) <= 1
+
+
+@pytest.mark.parametrize(("largest", "exponent"), [(7.9, -4), (8.0, -4), (8.1, -3), (40.0, -1)])
+def test_what_must_stay_whole_is_cut_off_by_a_step_at_most(largest: float, exponent: int) -> None:
+    """A large value is worth cutting off by its squared error, but not where it is the answer."""
+    values = np.concatenate([np.tile(NORMAL, 50), [largest]]).astype(np.float32)
+    observer = create_observer("output", 8)
+    part, other = observer.part(View(whole=True)), create_observer("output", 8).part(View())
+    for each in (part, other):
+        each.observe_some(values[None], np.array([[values.min(), largest]]), values.size)
+    assert observer.exponents() == (exponent,)
+    errors = [each.error(exponent - 1) for each in (part, other)]  # type: ignore[attr-defined]  # parts of this algorithm have it
+    assert math.isinf(errors[0]) and errors[1] < math.inf

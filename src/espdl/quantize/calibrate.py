@@ -251,8 +251,11 @@ class _Views:
 
     def _is_answer(self, name: str, reader: ir.Node | None) -> bool:
         """Whether a tensor is an output of the network, or becomes one by an operator that keeps the order of values."""
-        keeps_order = reader is not None and reader.op_type in ("Softmax", "LogSoftmax", "ArgMax")
-        return name in self._answers or (keeps_order and reader.outputs[0].name in self._answers)  # type: ignore[union-attr]
+        if name in self._answers:
+            return True
+        if reader is None or reader.op_type not in ("Softmax", "LogSoftmax", "ArgMax"):
+            return False
+        return (reader.outputs[0].name or "") in self._answers
 
     def _weights(self, name: str) -> NDArray[np.float64] | None:
         found = self._noise.get(name)
