@@ -97,6 +97,28 @@ def test_same_call_same_bytes(espdl: Command, network: Path, calibration: Path, 
     assert (tmp_path / "a.espdl").read_bytes() == (tmp_path / "b.espdl").read_bytes()
 
 
+def test_mixed_precision(espdl: Command, network: Path, calibration: Path, tmp_path: Path) -> None:
+    output = tmp_path / "net.espdl"
+    common = ["quantize", network, "-o", output, "--target", "esp32p4", "--calib", calibration]
+    found = espdl(*common, "--mixed-precision", "--more-latency", "3", "--json").json["mixed_precision"]
+    assert found["steps"] and found["measured_db"] > found["snr_db"]
+    assert found["mixed_us"] <= 4 * found["narrow_us"] and found["more_latency"] == 3
+    assert output.stat().st_size == found["mixed_bytes"]
+    assert espdl(*common, "--json").json["mixed_precision"] is None
+    text = espdl(*common, "--mixed-precision", "--more-latency", "3").out
+    assert "mixed precision:" in text and "in 16 bits" in text and "of the noise" in text
+
+
+def test_mixed_precision_in_a_recipe(espdl: Command, network: Path, calibration: Path, tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text("mixed_precision = true\n[mixed_precision_setting]\nmore_latency = 3\nsnr_db = inf\n")
+    call = ["quantize", network, "-o", tmp_path / "net.espdl", "--target", "esp32p4", "--calib", calibration, "--setting", recipe]
+    assert espdl(*call, "--json").json["mixed_precision"]["steps"]
+    assert espdl(*call, "--more-latency", "3").code == 2
+    refused = espdl(*call, "--bits", "16")
+    assert refused.code == 1 and "mixed_precision chooses layers of an 8-bit network" in refused.err
+
+
 def test_recipe_is_used(espdl: Command, network: Path, calibration: Path, tmp_path: Path) -> None:
     (tmp_path / "recipe.toml").write_text('[quantize_activation_setting]\ncalib_algorithm = "minmax"\n')
     for name, option in (("a", []), ("b", ["--setting", tmp_path / "recipe.toml"])):
