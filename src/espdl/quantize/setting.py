@@ -17,6 +17,13 @@ NONE = "None"
 """What recipes write for None, which TOML does not have."""
 
 
+def _outside(group: SettingGroup, name: str) -> str:
+    """Where a name of the whole setting was given to a group of it."""
+    if isinstance(group, QuantizationSetting) or name not in QuantizationSetting.__dataclass_fields__:
+        return ""
+    return f"it belongs to the setting itself: setting.{name}"
+
+
 @dataclass
 class SettingGroup:
     """A group of settings. Assigning a name that it does not have raises :class:`EspdlError` with the nearest one."""
@@ -26,7 +33,7 @@ class SettingGroup:
         if name not in names:
             raise EspdlError(
                 f"there is no setting {name!r} in {type(self).__name__}",
-                hint=nearest(name, names) or "one of " + ", ".join(names),
+                hint=_outside(self, name) or nearest(name, names) or "one of " + ", ".join(names),
             )
         object.__setattr__(self, name, value)
 
