@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,13 @@ from espdl.api import ENABLE_CUDA_KERNEL, espdl_quantize_onnx
 from espdl.errors import EspdlError
 from espdl.executor import TorchExecutor
 from tests.quantize.graphs import network, op, weights
+
+
+def test_without_pytorch_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(EspdlError, match=r"PyTorch is not installed(.|\n)*espdl\[torch\]"):
+        TorchExecutor(None)  # type: ignore[arg-type]
+
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install 'espdl[torch]'")
 pytestmark = pytest.mark.torch
@@ -109,4 +117,6 @@ def test_gradients_go_through_the_chips_values(target: str) -> None:
     with pytest.raises(EspdlError, match=r"no tensor 'nothing'"):
         executor.forward_with_gradient(image, ["nothing"])
     with pytest.raises(EspdlError, match="device 'nowhere'"):
-        TorchExecutor(model, "nowhere").forward_with_gradient(image)
+        TorchExecutor(model, "nowhere")
+    with pytest.raises(EspdlError, match="input 'image' is on device meta, the network on cpu"):
+        executor.forward_with_gradient(IMAGES.to("meta"))

@@ -26,17 +26,19 @@ class TorchExecutor:
         arithmetic: ``silicon`` (what the chip will answer) or ``reference`` (what test values hold).
 
     Raises:
-        EspdlError: without PyTorch, and for anything but a quantized model.
+        EspdlError: without PyTorch, for anything but a quantized model, and for a device that is not there.
     """
 
     def __init__(self, graph: QuantizedModel, device: str = "cpu", *, arithmetic: str | Arithmetic = Arithmetic.SILICON) -> None:
         self._torch = require_torch()
         if not isinstance(graph, QuantizedModel):
             raise EspdlError(f"a {type(graph).__name__} cannot be run", hint="give what espdl_quantize_torch returned")
+        from espdl.quantize.train.executor import find_device
+
         network = graph.graph.model.graph
         self._graph, self._lowering = graph.graph, graph.export.lowering
         self._differentiable: Any = None
-        self.device = device
+        self.device = str(find_device(device))
         self._shapes = input_shapes_of(graph.graph.model)
         self._outputs = [value.name or "" for value in network.outputs]
         self._run = IntegerRun(graph.data, graph.graph, graph.lowered, Arithmetic(arithmetic))

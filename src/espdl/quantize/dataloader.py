@@ -31,7 +31,7 @@ def as_array(value: Any) -> NDArray:
             if not isinstance(value, np.ndarray) and hasattr(value, method):
                 value = getattr(value, method)()
         array = np.asarray(value)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, NotImplementedError) as error:  # the last for tensors without data
         raise EspdlError(f"a {type(value).__name__} is no array", why=str(error)) from None
     if array.dtype.kind not in "fiub":
         raise EspdlError(f"a {type(value).__name__} of {array.dtype} holds no numbers", hint="give arrays or tensors of numbers")

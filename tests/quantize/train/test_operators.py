@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx_ir as ir
 import pytest
 
 from espdl.chips import get_chip
@@ -14,7 +15,7 @@ from espdl.quantize.pipeline import prepare
 from espdl.quantize.setting import TABLE_OPS
 from espdl.quantize.snr import IntegerRun
 from espdl.quantize.tables import LoweringOptions
-from tests.quantize.train.networks import ALL, KINKED, SMOOTH, Maker, quantized, samples, single
+from tests.quantize.train.networks import ALL, KINKED, SMOOTH, TRUTH, Maker, quantized, samples, single
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install 'espdl[torch]'")
 pytestmark = pytest.mark.torch
@@ -116,6 +117,25 @@ def test_every_operator_of_the_runtime_is_tried() -> None:
     tried = {node.op_type for make in ALL.values() for node in quantized_nodes(make)}
     assert set(BUILT_IN) - MADE_BY_THE_EXPORT <= set(OPERATORS)
     assert set(BUILT_IN) - MADE_BY_THE_EXPORT - {*REWRITTEN, "Identity"} <= tried
+
+
+def test_the_slopes_of_every_operator_that_has_any_are_compared_with_differences() -> None:
+    """Of all that the quantizer accepts; the network is what passes leave, so what they replace is compared by itself below."""
+    compared = {node.op_type for make in {**SMOOTH, **KINKED}.values() for node in quantized_nodes(make)} | set(REWRITTEN)
+    assert set(BUILT_IN) - MADE_BY_THE_EXPORT - set(TRUTH) - {"Identity"} <= compared
+
+
+@pytest.mark.parametrize("op_type", [*REWRITTEN, "Identity"])
+def test_slopes_of_an_operator_that_passes_replace_are_those_of_differences(op_type: str) -> None:
+    from espdl.quantize.train.operators import bind
+
+    proto = single(op_type)() if op_type in ("Erf", "Identity") else ALL[op_type]()
+    (sample,) = samples(proto, 1, seed=9)
+    network = load_network(proto) if op_type != "Identity" else None
+    node = ir.node("Identity", [ir.val("x")]) if network is None else next(n for n in network.graph if n.op_type == op_type)
+    arrays = [sample["x"] if constant(value) is None else constant(value) for value in node.inputs]
+    tensors = [torch.from_numpy(np.array(array)).double().requires_grad_() for array in arrays]
+    assert torch.autograd.gradcheck(bind(node), tensors, fast_mode=True, eps=1e-5, atol=1e-4)
 
 
 @pytest.mark.parametrize("op_type", REWRITTEN)

@@ -128,6 +128,83 @@ def test_what_cannot_be_learned_from_is_refused() -> None:
         made.fit([], 1, resume=True)
 
 
+@pytest.mark.parametrize(
+    ("targets", "loss", "message"),
+    [
+        (None, "cross", r"the batch has no targets"),
+        (torch.tensor([0, 1, 2]), "cross", r"do not fit the loss \(Expected input batch_size \(4\)"),
+        (torch.tensor([0, 1, 2, 99]), "cross", r"do not fit the loss"),
+        (
+            torch.zeros(4, dtype=torch.int64, device="meta"),
+            "cross",
+            r"targets are on device meta, the network on cpu(.|\n)*targets.to",
+        ),
+        (torch.tensor([0, 1, 2, 3]), lambda got, wanted: got.square(), r"the loss is a tensor of 20 numbers"),
+        (torch.tensor([0, 1, 2, 3]), lambda got, wanted: 1.0, r"the loss is a float"),
+        (torch.tensor([0, 1, 2, 3]), lambda got, wanted: got.detach().sum(), r"the loss has no gradients"),
+    ],
+    ids=["no targets", "too few targets", "no such class", "device", "not one number", "no tensor", "no gradients"],
+)
+def test_targets_and_losses_that_do_not_fit_are_told(targets: Any, loss: Any, message: str) -> None:
+    model = prepared()
+    loss = torch.nn.functional.cross_entropy if loss == "cross" else loss
+    made = espdl.quantize.train.QuantTrainer(model, torch.optim.Adam(model.parameters(), 1e-5), loss, lambda model: 0.0)
+    before = states(model)
+    with pytest.raises(EspdlError, match="epoch 1: (.|\n)*" + message):
+        made.fit([(torch.from_numpy(DATA[:4]), targets)], 1)
+    for one, other in zip(states(model), before, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_metric_that_is_no_number_and_an_optimizer_of_something_else_are_told() -> None:
+    model = prepared()
+    loss = torch.nn.functional.mse_loss
+    made = espdl.quantize.train.QuantTrainer(model, torch.optim.Adam(model.parameters(), 1e-5), loss, lambda model: float("nan"))
+    with pytest.raises(EspdlError, match="the metric is no number"):
+        made.fit([], 1)
+    other = torch.optim.SGD([torch.nn.Parameter(torch.zeros(2))], 0.1)
+    with pytest.raises(EspdlError, match="no parameter of the model"):
+        espdl.quantize.train.QuantTrainer(model, other, loss, lambda model: 0.0).fit([], 1)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (torch.zeros(4, 2, 8, 8), r"input 'x' has shape \[1, 3, 8, 8\], given is \[4, 2, 8, 8\]"),
+        (torch.zeros(4, 3, 4, 4), r"input 'x' has shape"),
+        (torch.zeros(3, 8), r"input 'x' has shape"),
+        (torch.zeros(4, 3, 8, 8, device="meta"), r"input 'x' is on device meta, the network on cpu"),
+        ("picture", r"input 'x' is no tensor"),
+        ({"z": torch.zeros(1, 3, 8, 8)}, r"input 'x' is missing"),
+    ],
+    ids=["channels", "size", "axes", "device", "no tensor", "name"],
+)
+def test_inputs_that_do_not_fit_are_told(given: Any, message: str) -> None:
+    with pytest.raises(EspdlError, match=message):
+        prepared()(given)
+
+
+def test_batches_may_differ_in_size_and_lack_their_axis() -> None:
+    model = prepared()
+    with torch.no_grad():
+        whole = model(torch.from_numpy(DATA[:7]))
+        parts = [model(torch.from_numpy(DATA[start:stop])) for start, stop in ((0, 4), (4, 7))]
+        single = model(torch.from_numpy(DATA[0]))
+    assert torch.equal(torch.cat(parts), whole) and torch.equal(single, whole[:1])
+
+
+def test_samples_of_several_entries_along_the_first_axis_stay_whole() -> None:
+    nodes = [op("LSTM", "x w r b", "y", hidden_size=4)]
+    constants = {"w": weights(1, 16, 3) * 0.3, "r": weights(1, 16, 4, seed=1) * 0.3, "b": weights(1, 32, seed=2) * 0.1}
+    data = np.random.default_rng(0).standard_normal((4, 5, 1, 3)).astype(np.float32)
+    model = espdl.quantize.train.prepare(quantize(network(nodes, {"x": (5, 1, 3)}, constants), list(data)))
+    with torch.no_grad():
+        both, each = model(torch.from_numpy(data[:2].reshape(10, 1, 3))), [model(torch.from_numpy(x)) for x in data[:2]]
+    assert torch.equal(both, torch.cat(each))
+    with pytest.raises(EspdlError, match=r"shape \[5, 1, 3\], given is \[7, 1, 3\]"):
+        model(torch.zeros(7, 1, 3))
+
+
 def test_devices_are_chosen_before() -> None:
     with pytest.raises(EspdlError, match="device 'nowhere'"):
         prepared(device="nowhere")

@@ -14,10 +14,11 @@ from espdl.errors import EspdlError
 from espdl.quantize.assign import module_of
 from espdl.quantize.graph import QuantGraph, QuantInfo, Role
 from espdl.quantize.parameters import parameter
-from espdl.quantize.passes.tools import constant
+from espdl.quantize.passes.tools import constant, input_shapes_of
 from espdl.quantize.tables import LoweringOptions
 from espdl.quantize.train.chip_forms import ChipForm, chip_form
 from espdl.quantize.train.fake_quant import Grid
+from espdl.quantize.train.inputs import as_input
 from espdl.quantize.train.operators import Function, bind
 from espdl.quantize.train.operators.recurrent import Inside
 from espdl.quantize.train.places import BiasPlace, Place, Scales
@@ -69,6 +70,7 @@ class QuantExecutor:
         parameters: real values of the quantized constants by name, as they are to be quantized; leaf tensors.
         scales: see :class:`espdl.quantize.train.places.Scales`.
         substitutes: what gives a constant by name in place of rounding its parameter, for training that rounds by itself.
+        input_shapes: of one sample, by name.
 
     Raises:
         EspdlError: for a device that is not there, and a node that has no form in PyTorch.
@@ -91,6 +93,8 @@ class QuantExecutor:
         self.substitutes: dict[str, Callable[[], torch.Tensor]] = {}
         self._rounded: dict[tuple[str, int], tuple[tuple[int, ...], torch.Tensor]] = {}
         self.inputs = [value.name or "" for value in graph.model.graph.inputs]
+        self.input_shapes = input_shapes_of(graph.model)
+        self._real = {value.name for value in graph.model.graph.inputs if value.dtype is None or value.dtype.is_floating_point()}
         self.outputs = [value.name or "" for value in graph.model.graph.outputs]
         self._input_places = {
             value.name or "": self.scales.place(info)
@@ -172,14 +176,8 @@ class QuantExecutor:
         return {name: self._given(name, given[name]) for name in self.inputs}
 
     def _given(self, name: str, value: Any) -> torch.Tensor:
-        tensor = value if isinstance(value, torch.Tensor) else torch.from_numpy(np.require(value, requirements=["C", "W"]))
-        if isinstance(value, torch.Tensor) and value.requires_grad and value.device != self.device:
-            raise EspdlError(
-                f"input {name!r} is on device {value.device}, the network on {self.device}",
-                hint=f"tensor.to({str(self.device)!r})",
-            )
-        tensor = tensor.to(self.device)
-        return tensor.to(self.dtype) if tensor.is_floating_point() else tensor
+        real = self.dtype if name in self._real else None
+        return as_input(name, value, self.input_shapes[name], self.device, real)
 
     def __call__(self, inputs: Any, names: Sequence[str] | None = None, *, quantized: bool = True) -> list[torch.Tensor]:
         """The network's outputs, or the tensors named, with the values that they have in the network before its channels were scaled.

@@ -20,6 +20,7 @@ from espdl.quantize.setting import QuantizationSetting
 from espdl.quantize.test_values import with_test_values
 from espdl.quantize.torch_import import export_network
 from espdl.quantize.train.executor import QuantExecutor
+from espdl.quantize.train.inputs import samples_in
 
 
 class Layer(torch.nn.Module):
@@ -103,24 +104,29 @@ class QuantModule(torch.nn.Module):
     def _run(self, inputs: tuple[Any, ...], quantized: bool) -> Any:
         executor = self._executor
         given = executor.tensors(inputs[0] if len(inputs) == 1 else list(inputs))
-        counts = {tensor.shape[0] if tensor.ndim else 1 for tensor in given.values()}
+        counts = {samples_in(tensor, executor.input_shapes[name]) for name, tensor in given.items()}
         count = counts.pop()
         if counts:
             raise EspdlError(f"inputs of {count} and {counts.pop()} samples were given")
         if count == 0:
             raise EspdlError("the batch holds no samples")
         if count > 1 and not self._runs_batches(given):
-            singles = [executor({n: t[i : i + 1] for n, t in given.items()}, quantized=quantized) for i in range(count)]
+            singles = [executor(self._samples(given, i, i + 1), quantized=quantized) for i in range(count)]
             found = [torch.cat(parts) for parts in zip(*singles, strict=True)]
         else:
             found = executor(given, quantized=quantized)
         return found[0] if len(found) == 1 else tuple(found)
 
+    def _samples(self, given: Mapping[str, torch.Tensor], start: int, stop: int) -> dict[str, torch.Tensor]:
+        """Some of the samples; one may be several entries of the first axis, as of a recurrent network."""
+        units = {name: (self._executor.input_shapes[name] or (1,))[0] for name in given}
+        return {name: tensor[start * units[name] : stop * units[name]] for name, tensor in given.items()}
+
     @torch.no_grad()
     def _runs_batches(self, given: Mapping[str, torch.Tensor]) -> bool:
         """Whether two samples at once give what each gives; found out once, as networks may rearrange the batch away."""
         if self._batches is None:
-            one, other, both = ({n: t[a:b] for n, t in given.items()} for a, b in ((0, 1), (1, 2), (0, 2)))
+            one, other, both = (self._samples(given, a, b) for a, b in ((0, 1), (1, 2), (0, 2)))
             try:
                 pairs = zip(self._executor(both), self._executor(one), self._executor(other), strict=True)
                 self._batches = all(

@@ -78,8 +78,12 @@ class QuantTrainer:
             resume: goes on after ``last.pt`` of the folder, as if it had not stopped; begins where there is none.
 
         Raises:
-            EspdlError: when the loss is no number, a batch has no targets, there are no data, or a checkpoint is of another network.
+            EspdlError: when the loss or the metric is no number, the loss cannot be computed of a batch's targets or has no gradients,
+                a batch has no targets, there are no data, the optimizer has other parameters, or a checkpoint is of another network.
         """
+        own = {id(parameter) for parameter in self.model.parameters()}
+        if not any(id(tensor) in own for group in self.optimizer.param_groups for tensor in group["params"]):
+            raise EspdlError("the optimizer has no parameter of the model", hint="an optimizer of model.parameters()")
         if resume and self._folder is None:
             raise EspdlError("there is no folder to resume from", hint="QuantTrainer(..., folder=...)")
         if not (resume and self._load()):
@@ -113,7 +117,7 @@ class QuantTrainer:
                 raise EspdlError("a batch has no targets", why="it is no pair of inputs and targets")
             inputs, targets = batch
             outputs = self.model(*inputs) if isinstance(inputs, (tuple, list)) else self.model(inputs)
-            loss = self._loss(outputs, targets)
+            loss = self._loss_of(outputs, targets, epoch)
             value = float(loss.detach())
             if not math.isfinite(value):
                 raise EspdlError(f"the loss is {value} in epoch {epoch}", hint="a smaller learning rate")
@@ -125,9 +129,36 @@ class QuantTrainer:
             raise EspdlError(f"there are no batches in epoch {epoch}", hint="data that can be gone through more than once")
         return total / count
 
+    def _loss_of(self, outputs: Any, targets: Any, epoch: int) -> torch.Tensor:
+        where = f"the loss of a batch in epoch {epoch}"
+        try:
+            loss = self._loss(outputs, targets)
+        except EspdlError:
+            raise
+        except (RuntimeError, ValueError, TypeError, IndexError, AttributeError) as error:
+            what, hint, device = "outputs and targets do not fit the loss", "", self.model.device
+            if targets is None:
+                what = "the batch has no targets"
+            elif isinstance(targets, torch.Tensor) and targets.device != device:
+                what, hint = (
+                    f"the targets are on device {targets.device}, the network on {device}",
+                    f"targets.to({str(device)!r})",
+                )
+            why = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise EspdlError(what, where=where, why=why, hint=hint) from error
+        if not isinstance(loss, torch.Tensor) or loss.numel() != 1:
+            got = f"a tensor of {loss.numel()} numbers" if isinstance(loss, torch.Tensor) else f"a {type(loss).__name__}"
+            raise EspdlError(f"the loss is {got}", where=where, why="one number is made small", hint="its mean")
+        if not loss.requires_grad:
+            raise EspdlError("the loss has no gradients", where=where, why="it does not depend on the model's parameters")
+        return loss
+
     @torch.no_grad()
     def _measure(self) -> float:
-        return float(self._metric(self.model))
+        found = float(self._metric(self.model))
+        if math.isnan(found):
+            raise EspdlError("the metric is no number", hint="a metric of data that are there; the larger the better")
+        return found
 
     # Checkpoints
 
