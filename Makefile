@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # The set-up is repeated when the packaging, a C++ file or the list of Python files changes.
 STATE := $(shell (find src -name '*.py' | sort; cat pyproject.toml CMakeLists.txt csrc/*) | cksum | cut -d' ' -f1)
 
-.PHONY: set-up demo test test-torch test-slow fuzz sanitize lint format docs docs-operators fit-latency bench bench-quantize clean
+.PHONY: set-up demo test test-torch test-slow fuzz sanitize lint format docs docs-operators fit-latency bench bench-quantize bench-train clean
 
 set-up: $(VENV)/.dev-$(STATE)
 
@@ -78,6 +78,11 @@ bench: $(VENV)/.dev-$(STATE)
 PPQ_PYTHON ?=
 bench-quantize: $(VENV)/.dev-$(STATE)
 	$(BIN)/python benchmarks/quantize.py $(if $(PPQ_PYTHON),--ppq $(PPQ_PYTHON)) --json $(BENCH)/quantize.json
+
+# Training: beside ESP-PPQ as above, on labelled tasks in the folder TASKS, on a GPU where there is one. Exit status 1: a limit is missed.
+TASKS ?=
+bench-train: $(VENV)/.dev-$(STATE) $(VENV)/.torch-$(STATE)
+	$(BIN)/python benchmarks/train.py $(if $(PPQ_PYTHON),--ppq $(PPQ_PYTHON)) $(if $(TASKS),--tasks $(TASKS)) --json $(BENCH)/train.json
 
 $(VENV)/.%-$(STATE): | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
