@@ -90,13 +90,18 @@ class Stream:
         if self._held + size <= self._limit:
             self._held += size
             self._sizes[name] = size
-            return torch.empty(shape, dtype=tensor.dtype, device=self.device)
+            order = torch.channels_last if _is_channels_last(tensor) and len(shape) == 4 else torch.contiguous_format
+            return torch.empty(shape, dtype=tensor.dtype, device=self.device, memory_format=order)
         self._sizes[name] = 0
         if self._folder is None:
             self._folder = tempfile.TemporaryDirectory(prefix="espdl-train-")
         elements = int(np.prod(shape))
         path = str(Path(self._folder.name) / _file(name))
         return torch.from_file(path, shared=True, size=elements, dtype=tensor.dtype).reshape(shape)
+
+
+def _is_channels_last(tensor: torch.Tensor) -> bool:
+    return tensor.ndim == 4 and tensor.is_contiguous(memory_format=torch.channels_last) and not tensor.is_contiguous()
 
 
 def _file(name: str) -> str:

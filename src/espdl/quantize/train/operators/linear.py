@@ -35,6 +35,9 @@ def conv(facts: NodeFacts) -> Function:
     extra = None if before == behind else for_pad(before, behind)
 
     def run(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
+        if spatial == 2 and x.device.type == "cpu":
+            # There its depthwise kernels take half the time; what follows keeps the order of numbers in memory.
+            x = x.contiguous(memory_format=torch.channels_last)
         return function(x if extra is None else F.pad(x, extra), weight, bias, strides, common, dilations, group)
 
     return run
