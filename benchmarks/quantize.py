@@ -26,6 +26,7 @@ ROWS = {
     "end to end": ("the same with .espdl, .info, .json", "s", 1 / 10),
     "graphwise": ("graphwise error analysis", "s", None),
     "layerwise": ("layerwise error analysis", "s", 1 / 10),
+    "statistics": ("statistics of every tensor", "s", None),
     "executor": ("one image, quantized", "s", None),
     "peak": ("peak memory of quantizing", "MB", 1 / 2),
     "peak of all": ("peak memory with the analyses", "MB", 1 / 2),
@@ -94,17 +95,16 @@ def main() -> None:
         ours = child(sys.executable, "espdl", network, folder, options(arguments.images))
         theirs = child(arguments.ppq, "esp_ppq", network, folder, options(arguments.images)) if arguments.ppq else {}
         counts = (arguments.images, 4 * arguments.images)
-        growth = {
-            count: child(sys.executable, "espdl", network, folder, [*options(count), "--memory"])["peak"] for count in counts
-        }
+        growth = {count: child(sys.executable, "espdl", network, folder, [*options(count), "--memory"]) for count in counts}
     rows = table(ours, theirs)
     print(f"MobileNetV2-1.0-{arguments.size} shape, {arguments.target}, {arguments.images} batches of 1")
     show(rows)
-    print("peak memory of espdl: " + ", ".join(f"{peak:.0f} MB with {count} images" for count, peak in growth.items()))
+    for key in ("peak", "peak of all"):
+        print(f"{ROWS[key][0]}: " + ", ".join(f"{peaks[key]:.0f} MB with {count} images" for count, peaks in growth.items()))
     if arguments.json:
         machine = {"processor": platform.processor() or platform.machine(), "system": platform.platform(), "cpus": os.cpu_count()}
         arguments.json.parent.mkdir(parents=True, exist_ok=True)
-        arguments.json.write_text(json.dumps({"machine": machine, "rows": rows, "peak by images": growth}, indent=2) + "\n")
+        arguments.json.write_text(json.dumps({"machine": machine, "rows": rows, "peaks by images": growth}, indent=2) + "\n")
 
 
 if __name__ == "__main__":

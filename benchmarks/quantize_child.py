@@ -63,7 +63,7 @@ def main() -> None:
     parser.add_argument("--target", required=True)
     parser.add_argument("--images", type=int, required=True)
     parser.add_argument("--size", type=int, required=True)
-    parser.add_argument("--memory", action="store_true", help="only what memory the whole way takes")
+    parser.add_argument("--memory", action="store_true", help="only what memory it takes, with the analyses on all images")
     arguments = parser.parse_args()
     package = arguments.package
     found: dict[str, Any] = {}
@@ -88,7 +88,13 @@ def main() -> None:
 
     found["end to end"], graph = timed(lambda: quantize(skip_export=False))
     found["peak"] = peak()
-    if not arguments.memory:
+    if arguments.memory:
+        analyse = importlib.import_module(f"{package}.quantization.analyse")
+        for name in ("graphwise_error_analyse", "layerwise_error_analyse", "statistical_analyse"):
+            quiet = {} if name.startswith("stat") else {"verbose": False}
+            getattr(analyse, name)(graph=graph, running_device="cpu", dataloader=images, steps=len(images), **quiet)
+        found["peak of all"] = peak()
+    else:
         graph = None
         found["ptq"], graph = timed(lambda: quantize(skip_export=True))
         try:
@@ -100,6 +106,9 @@ def main() -> None:
             common = {"running_device": "cpu", "dataloader": images, "steps": steps, "verbose": False}
             for name in ("graphwise", "layerwise"):
                 found[name], _ = timed(lambda name=name: getattr(analyse, f"{name}_error_analyse")(graph=graph, **common))
+            if package == "espdl":
+                statistics = {name: common[name] for name in ("running_device", "dataloader", "steps")}
+                found["statistics"], _ = timed(lambda: analyse.statistical_analyse(graph=graph, **statistics))
         run, image = executor_of(package, graph), next(iter(images))
         run(image)
         runs = [timed(lambda: run(image))[0] for _ in range(RUNS)]

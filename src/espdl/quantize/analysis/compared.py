@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from itertools import islice
 from threading import Lock
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import onnx_ir as ir
 from numpy.typing import NDArray
@@ -45,7 +45,6 @@ class Compared:
         arithmetic: of the integer runs.
 
     Attributes:
-        model: the file, loaded.
         stored: where the network's tensors are.
 
     Raises:
@@ -67,9 +66,26 @@ class Compared:
         self.samples = samples
         self._turn = Lock()
         gc.collect()  # what an analysis before left: networks and models are full of circles
-        self.model = Model(source, target=target, arithmetic=arithmetic)
-        give_back_memory()  # of the weights on their way to the kernels
+        give_back_memory()
+        self._source: Source | FbsModel = source
+        self._options: dict[str, Any] = {"target": target, "arithmetic": arithmetic}
+        self._model: Model | None = None
         self.stored = dict(stored) if stored is not None else match(self.model, network, self._first(), scales)
+
+    @property
+    def model(self) -> Model:
+        """The file, loaded."""
+        if self._model is None:
+            self._model = Model(self._source, **self._options)
+            self._source = self._model.fbs_model
+            give_back_memory()  # of the weights on their way to the kernels
+        return self._model
+
+    def unload(self) -> None:
+        """Lets go of what :attr:`model` takes, until it is needed again."""
+        self._model = None
+        gc.collect()
+        give_back_memory()
 
     def _first(self) -> Sample:
         first = next(iter(self.samples), None)
@@ -94,9 +110,9 @@ class Compared:
 
     def integers(self, sample: Sample, names: Iterable[str]) -> dict[str, NDArray]:
         """Raw tensors of the file for one sample, by their names in the network. Each sample starts from a fresh state."""
-        inputs = {self.stored[name].name: to_file(sample[name], self.stored[name], self.model.chip) for name in self.inputs}
         wanted = {name: self.stored[name].name for name in names}
         with self._turn:
+            inputs = {self.stored[name].name: to_file(sample[name], self.stored[name], self.model.chip) for name in self.inputs}
             self.model.reset()
             raw = self.model.run_arrays(inputs, set(wanted.values()))
         return {name: raw[place] for name, place in wanted.items()}

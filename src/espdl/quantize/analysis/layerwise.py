@@ -13,7 +13,6 @@ from espdl.free_memory import give_back_memory
 from espdl.progress import track
 from espdl.quantize.analysis.compared import Compared
 from espdl.quantize.analysis.graphwise import STEPS
-from espdl.quantize.analysis.layers import Layer
 from espdl.quantize.analysis.noise import Means, Measure, measure_of
 from espdl.quantize.analysis.rows import Disturbances, run_together
 from espdl.quantize.analysis.team import together
@@ -22,9 +21,6 @@ from espdl.quantize.float_run import FloatRun
 from espdl.quantize.shelf import Shelf
 from espdl.quantize.test_values import from_file, to_file
 from espdl.wording import nearest
-
-ON_DISK = 1 << 29
-"""Bytes in a temporary file from which on no more samples are put there before its samples are done."""
 
 Tensors = dict[str, NDArray]
 
@@ -64,8 +60,10 @@ def layerwise(
 
 
 class _ByLayer:
-    """Goes through samples once for the layers' own results, which wait in a temporary file, and then through these once for every few
-    layers, so that only what lies behind those is in memory.
+    """Goes through samples in three steps, each with nothing in memory but what it needs; what is between waits in a temporary file.
+
+    The float network gives the inputs of all layers, the file turns them into the layers' own results, and then, a few layers at a
+    time, the float network goes on behind them.
 
     Attributes:
         passes: how often each sample is worked on.
@@ -78,59 +76,58 @@ class _ByLayer:
         places = run_together(compared.network, [layer.outputs for layer in compared.layers])
         self._groups = [compared.layers[place.start : place.stop] for place in places]
         self._parts = [Disturbances(compared.network, [layer.outputs for layer in group], names) for group in self._groups]
-        self.passes = 1 + len(self._parts)
+        self.passes = 2 + len(self._parts)
 
     def errors(self, samples: Iterator[Sample]) -> Iterator[dict[str, list[float]]]:
         """After each pass over each sample what is known then: by layer, the error of each output."""
         exhausted = False
         while not exhausted:
-            with Shelf(self.passes) as shelf:
-                for _ in self._fill(shelf, samples):
+            with Shelf() as shelf:
+                for _ in self._run_float(shelf, samples):
                     yield {}
-                exhausted = shelf.size < ON_DISK
-                for index, group in enumerate(self._groups):
-                    give_back_memory()  # of the float network, and of the group before
-                    if shelf.count(index):
-                        yield from self._behind(shelf, index, group)
+                exhausted = not shelf.is_full
+                for _ in self._run_layers(shelf):
+                    yield {}
+                self._compared.unload()
+                for index in range(len(self._parts)):
+                    yield from self._run_behind(shelf, index)
+                    give_back_memory()
 
-    def _fill(self, shelf: Shelf, samples: Iterator[Sample]) -> Iterator[None]:
-        """Puts onto a pile for each group of layers what they make of the float network's tensors, and what runs behind them need; onto
-        the last pile the results of the float network."""
-        compared = self._compared
-        inputs = {name for layer in compared.layers for name, _ in layer.inputs}
+    def _run_float(self, shelf: Shelf, samples: Iterator[Sample]) -> Iterator[None]:
+        """Until the file is full: the layers' inputs as the file has them, what runs behind the layers need, and the results."""
+        compared, chip = self._compared, self._compared.model.chip
+        compared.unload()
+        inputs = list(dict.fromkeys(name for layer in compared.layers for name, _ in layer.inputs))
         needs = dict.fromkeys([*inputs, *(name for part in self._parts for name in part.needs), *self._names])
         floating = FloatRun(compared.network, list(needs), threads=1)
-        kept = [*dict.fromkeys(name for part in self._parts for name in part.needs), *self._names]
-
-        def work(sample: Sample) -> tuple[Tensors, list[Tensors]]:
+        while not shelf.is_full and (sample := next(samples, None)) is not None:
             tensors = floating.run(sample)
-            given = {name: to_file(tensors[name], compared.stored[name], compared.model.chip) for name in inputs}
-            exact = {name: tensors[name].copy() for name in kept}
+            shelf.put("inputs", {name: to_file(tensors[name], compared.stored[name], chip) for name in inputs})
+            for index, part in enumerate(self._parts):
+                shelf.put(("needs", index), {name: tensors[name] for name in part.needs})
+            shelf.put("results", {name: tensors[name] for name in self._names})
             del tensors
-            return exact, compared.alone(given)
-
-        def until_full() -> Iterator[Sample]:
-            while shelf.size < ON_DISK and (sample := next(samples, None)) is not None:
-                yield sample
-
-        for exact, results in map(work, until_full()):  # one at a time: only here are all tensors of the float network there
-            waiting = iter(results)
-            for index, (part, group) in enumerate(zip(self._parts, self._groups, strict=True)):
-                shelf.put(index, ({name: exact[name] for name in part.needs}, list(islice(waiting, len(group)))))
-            shelf.put(len(self._parts), {name: exact[name] for name in self._names})
             yield
 
-    def _behind(self, shelf: Shelf, index: int, group: list[Layer]) -> Iterator[dict[str, list[float]]]:
-        stored, disturbed = self._compared.stored, self._parts[index].start()
+    def _run_layers(self, shelf: Shelf) -> Iterator[None]:
+        for given in shelf.take("inputs"):
+            found = iter(self._compared.alone(given))
+            for index, group in enumerate(self._groups):
+                shelf.put(("found", index), list(islice(found, len(group))))
+            yield
 
-        def work(kept: tuple[tuple[Tensors, list[Tensors]], Tensors]) -> dict[str, list[float]]:
-            (needs, results), exact = kept
-            given = [{name: from_file(raw, stored[name]) for name, raw in result.items()} for result in results]
-            found = disturbed.run(needs, given)
+    def _run_behind(self, shelf: Shelf, index: int) -> Iterator[dict[str, list[float]]]:
+        stored, group, part = self._compared.stored, self._groups[index], self._parts[index]
+        disturbed = part.start()
+
+        def work(kept: tuple[Tensors, list[Tensors], Tensors]) -> dict[str, list[float]]:
+            needs, found, exact = kept
+            given = [{name: from_file(raw, stored[name]) for name, raw in tensors.items()} for tensors in found]
+            results = disturbed.run(needs, given)
             return {
                 layer.name: [self._measure(of_layer.get(name, exact[name]), exact[name]) for name in self._names]
-                for layer, of_layer in zip(group, found, strict=True)
+                for layer, of_layer in zip(group, results, strict=True)
             }
 
-        threads = 1 if self._parts[index].is_large else default_threads()
-        yield from together(work, zip(shelf.take(index), shelf.take(len(self._parts)), strict=True), threads)
+        kept = zip(shelf.take(("needs", index)), shelf.take(("found", index)), shelf.take("results"), strict=True)
+        yield from together(work, kept, 1 if part.is_large else default_threads())

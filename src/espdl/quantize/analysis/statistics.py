@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from itertools import islice
@@ -16,6 +17,7 @@ from espdl.quantize.analysis.compared import Compared
 from espdl.quantize.analysis.graphwise import STEPS
 from espdl.quantize.emitter import Stored
 from espdl.quantize.float_run import PIECE, FloatRun
+from espdl.quantize.shelf import Shelf
 from espdl.quantize.test_values import from_file
 
 AT_ONCE = 1 << 16
@@ -75,18 +77,27 @@ def statistics(compared: Compared, steps: int | None = STEPS) -> list[TensorStat
     """
     places = {name: place for name, place in compared.stored.items() if place.format[0]}
     writers = {value.name: f"{node.op_type} {node.name}" for node in compared.network.graph for value in node.outputs}
-    floating = FloatRun(compared.network, list(places), threads=1, piece=PIECE // 2)
     sums: dict[str, _Sums] = {}
-    # Several tensors of one sample at a time, so that there is only one sample's.
+    samples, exhausted = track(islice(iter(compared.samples), steps), "Collecting statistics", steps), False
+    while not exhausted:
+        with Shelf() as shelf:  # so that the file's kernels are not in memory beside the float network
+            while not shelf.is_full and (sample := next(samples, None)) is not None:
+                shelf.put("raw", (sample, compared.integers(sample, places)))
+            exhausted = not shelf.is_full
+            compared.unload()
+            _add_up(sums, shelf, FloatRun(compared.network, list(places), threads=1, piece=PIECE // 4), places)
+    return [_finish(name, writers.get(name, ""), place, sums[name]) for name, place in places.items() if name in sums]
+
+
+def _add_up(sums: dict[str, _Sums], shelf: Shelf, floating: FloatRun, places: Mapping[str, Stored]) -> None:
+    """Adds the tensors of all samples on a shelf, several of one sample at a time, so that there is only one sample's in memory."""
     with ThreadPoolExecutor(default_threads()) as pool:
-        for sample in track(islice(iter(compared.samples), steps), "Collecting statistics", steps):
-            raw = compared.integers(sample, places)
+        for sample, raw in shelf.take("raw"):
             for tensors in floating.pieces(sample):
                 work = [(name, pool.submit(_Sums.of, tensors.pop(name), raw.pop(name), places[name])) for name in list(tensors)]
                 for name, new in work:
                     sums[name] = sums[name] + new.result() if name in sums else new.result()
                 del work
-    return [_finish(name, writers.get(name, ""), place, sums[name]) for name, place in places.items() if name in sums]
 
 
 @dataclass
