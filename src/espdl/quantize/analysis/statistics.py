@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from espdl.dl.batch import default_threads
+from espdl.free_memory import give_back_memory
 from espdl.progress import track
 from espdl.quantize.analysis.compared import Compared
 from espdl.quantize.analysis.graphwise import STEPS
@@ -98,6 +99,7 @@ def _add_up(sums: dict[str, _Sums], shelf: Shelf, floating: FloatRun, places: Ma
                 for name, new in work:
                     sums[name] = sums[name] + new.result() if name in sums else new.result()
                 del work
+            give_back_memory()  # the threads would keep it
 
 
 @dataclass
