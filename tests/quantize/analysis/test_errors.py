@@ -294,3 +294,11 @@ def test_real_networks(conformance: Path, name: str, target: str) -> None:
     (rows,) = disturbed.start().run(plain, [given])
     for name, array in zip(found.outputs, behind(found.network, given, sample), strict=True):
         np.testing.assert_allclose(rows.get(name, plain[name]), array, rtol=1e-4, atol=1e-4 * float(np.abs(array).max()))
+
+
+def test_a_full_temporary_file_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = quantized(branches())
+    errors, facts = layerwise(compared(model)), statistics(compared(model))
+    monkeypatch.setattr("espdl.quantize.shelf.FULL", 1)  # one sample at a time
+    assert layerwise(compared(model)) == errors
+    assert statistics(compared(model)) == facts
