@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -21,7 +22,7 @@ from espdl.quantize.gates import GateReach
 from espdl.quantize.graph import QuantGraph, QuantInfo, Role
 from espdl.quantize.observers import Observer, View, create_observer
 from espdl.quantize.parameters import to_integers, to_reals
-from espdl.quantize.passes.tools import constant, sole_consumer
+from espdl.quantize.passes.tools import constant, shape_of, sole_consumer
 from espdl.quantize.scale import Scales
 from espdl.quantize.share import ACTIVATIONS
 from espdl.quantize.survey import Survey
@@ -250,12 +251,11 @@ class _Views:
         return View(self._weights(name), whole=self._is_answer(name, reader))
 
     def _is_answer(self, name: str, reader: ir.Node | None) -> bool:
-        """Whether a tensor is an output of the network, or becomes one by an operator that keeps the order of values."""
-        if name in self._answers:
-            return True
-        if reader is None or reader.op_type not in ("Softmax", "LogSoftmax", "ArgMax"):
-            return False
-        return (reader.outputs[0].name or "") in self._answers
+        """Whether a tensor holds the scores of one choice: a vector that is an output of the network, or becomes one in the same order."""
+        if reader is not None and reader.op_type in ("Softmax", "LogSoftmax", "ArgMax"):
+            name = reader.outputs[0].name or ""
+        shape = shape_of(self._values.get(name)) or ()
+        return name in self._answers and math.prod(shape) == max(shape, default=1)
 
     def _weights(self, name: str) -> NDArray[np.float64] | None:
         found = self._noise.get(name)

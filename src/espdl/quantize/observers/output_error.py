@@ -22,8 +22,8 @@ class OutputErrorObserver(Observer, name="output"):
     """Compares the exponent that clips nothing and those below it by their squared error, rounding and clipping, each channel weighted.
 
     Minmax spends steps on a few large values, and KL clips without asking what that costs. Here a large value counts by what it does:
-    little in a channel that hardly matters, nothing where the activation behind it is flat. At the network's outputs it counts fully: two
-    classes cut off at the same largest integer would be equal.
+    little in a channel that hardly matters, nothing where the activation behind it is flat. Scores of one choice are not cut off: two
+    classes at the same largest integer would be equal.
     """
 
     joint = True
