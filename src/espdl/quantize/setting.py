@@ -204,12 +204,15 @@ class TQTSetting(LSQSetting):
     Attributes, beside those of :class:`LSQSetting`:
         scale_lr: learning rate of the logarithms of scales, in which an exponent moves when half of 1 is passed; of every one.
         int_lambda: weight of the distance of the scales' logarithms from whole numbers in the loss.
-        whole_steps: updates of the whole network, behind those of its blocks: rarely worth their time.
+        whole_steps: updates of the whole network, behind those of its blocks, where its outputs are still far off.
+        output_room: how many times the largest value met an output is to hold, where that costs next to nothing
+            (:mod:`espdl.quantize.train.room`); 0 leaves outputs alone, as ESP-PPQ does.
     """
 
     scale_lr: float = 0.03
     int_lambda: float = 0.0
-    whole_steps: int = 0
+    whole_steps: int = 2000
+    output_room: float = 2.0
 
 
 @dataclass

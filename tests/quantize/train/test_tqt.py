@@ -90,6 +90,25 @@ def test_the_file_gives_what_was_trained(target: str, values: dict[str, Any]) ->
         np.testing.assert_array_equal(value.numpy(), integer.run({"x": x})["y"])
 
 
+def test_the_whole_network_learns_where_its_blocks_leave_it_far_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    import espdl.quantize.train.run as run
+
+    values: dict[str, Any] = {"target": "esp32p4", "steps": 1, "whole_steps": 200}
+    assert not any("all of it" in line for line in trained(**values).measures)
+    monkeypatch.setattr(run, "FAR_OFF", 0.0)
+    model = trained(**values)
+    assert any("  all of it: " in line for line in model.measures)
+    assert snr(model) > snr(untrained("esp32p4"))
+
+
+def test_outputs_are_given_room() -> None:
+    model, without = (trained(steps=2, output_room=room) for room in (3.0, 0.0))
+    assert model.graph.produced["y"].exponent in (without.graph.produced["y"].exponent, without.graph.produced["y"].exponent + 1)
+    said = any("given room" in line for line in model.measures)
+    assert said == (model.graph.produced["y"].exponent > without.graph.produced["y"].exponent)
+    assert not any("given room" in line for line in without.measures)
+
+
 def test_the_same_seed_gives_the_same_file() -> None:
     assert trained(steps=10).data == trained(steps=10).data
     assert trained(steps=10).data != trained(steps=10, seed=1).data

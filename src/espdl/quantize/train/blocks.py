@@ -99,14 +99,14 @@ def build_blocks(executor: QuantExecutor, block_size: int, interested: Collectio
 
 def _follows(steps: Sequence[Step]) -> bool:
     """Whether steps without weights belong to the block before them."""
-    return all(_is_view(step) or (step.node.op_type not in LEFT_OUT and _is_rounded(step)) for step in steps)
+    return all(is_view(step) or (step.node.op_type not in LEFT_OUT and _is_rounded(step)) for step in steps)
 
 
 def _is_rounded(step: Step) -> bool:
     return any(place is not None for _, place in step.writes)
 
 
-def _is_view(step: Step) -> bool:
+def is_view(step: Step) -> bool:
     return module_of(step.node).quantization.passive or step.node.op_type in KEEPS_INTEGERS
 
 

@@ -74,64 +74,6 @@ class BlockData:
         return sum(found) / len(self.held)
 
 
-class NetworkData:
-    """What the whole network reads and should put out, at the end and between its blocks; in every output relative to its power.
-
-    Args:
-        executor: of the network.
-        blocks: all of it; what one puts out is learned.
-        rounded, exact: hold the inputs of the network, rounded and not.
-        holdout, seed: as of :class:`BlockData`.
-    """
-
-    def __init__(
-        self,
-        executor: QuantExecutor,
-        blocks: Sequence[Block],
-        rounded: Stream,
-        exact: Stream,
-        holdout: float = 0.0,
-        seed: int = 0,
-    ) -> None:
-        self._executor = executor
-        self._rounded, self._exact = rounded, exact
-        self.learned, self.held = divided(rounded.count, holdout, seed)
-        self._powers: dict[str, float] = {}
-        names = [name for block in blocks if block.is_trained for name in block.outputs]
-        wanted = self._wanted(names, [0])
-        self.outputs = [name for name in names if wanted[name].is_floating_point()]
-        for name in self.outputs:
-            self._powers[name] = float(wanted[name].square().mean()) + 1e-12
-
-    def _wanted(self, names: Sequence[str], indices: Sequence[int]) -> dict[str, torch.Tensor]:
-        executor = self._executor
-        with torch.no_grad():
-            known = self._exact.batch(executor.inputs, indices, executor.device)
-            return executor.run(known, names, executor.steps, quantized=False)
-
-    def loss(self, indices: Sequence[int]) -> torch.Tensor:
-        """Mean over samples and outputs of the squared error by the output's power; one sample after the other."""
-        executor, errors = self._executor, []
-        for index in indices:
-            wanted = self._wanted(self.outputs, [index])
-            got = executor.run(self._rounded.batch(executor.inputs, [index], executor.device), self.outputs, executor.steps)
-            errors += [torch.nn.functional.mse_loss(got[name], wanted[name]) / self._powers[name] for name in self.outputs]
-        return torch.stack(errors).mean()
-
-    def compared(self, name: str, indices: Sequence[int]) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """As of :class:`BlockData`, one sample after the other."""
-        executor = self._executor
-        for index in indices:
-            with torch.no_grad():
-                got = executor.run(self._rounded.batch(executor.inputs, [index], executor.device), [name], executor.steps)
-            yield self._wanted([name], [index])[name], got[name]
-
-    @torch.no_grad()
-    def held_loss(self) -> float:
-        """Over the samples that are held out, or over all."""
-        return sum(float(self.loss([index])) for index in self.held) / len(self.held)
-
-
 def divided(count: int, holdout: float, seed: int) -> tuple[list[int], list[int]]:
     """Numbers of the samples to learn from, and of those held out; all of them where there are too few."""
     order = torch.randperm(count, generator=torch.Generator().manual_seed(seed)).tolist()

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from espdl.quantize.graph import QuantGraph
 from espdl.quantize.parameters import set_bias_exponents
-from espdl.quantize.setting import BlockSetting
+from espdl.quantize.setting import BlockSetting, TQTSetting
 from espdl.quantize.tables import LoweringOptions
 from espdl.quantize.train.blocks import build_blocks
 from espdl.quantize.train.executor import QuantExecutor, find_device
@@ -47,7 +47,10 @@ def optimize(
     before = {id(scale): scale.exponents for scale in executor.scales}
     make: MakeMethod = getattr(import_module(f"espdl.quantize.train.{training.module}"), training.method)
     method = make(executor, setting, fixed)
-    report = train_network(executor, blocks, samples, len(samples), method, collecting, setting.holdout, setting.seed)
+    room = setting.output_room if isinstance(setting, TQTSetting) and setting.is_scale_trainable else 0.0
+    report = train_network(
+        executor, blocks, samples, len(samples), method, collecting, setting.holdout, setting.seed, room=room, fixed=fixed
+    )
     moved = sum(scale.exponents != before[id(scale)] for scale in executor.scales if id(scale) in before)
     executor.write_back()
     set_bias_exponents(graph)
@@ -64,8 +67,12 @@ def _tell(graph: QuantGraph, name: str, report: TrainReport, moved: int) -> None
             f" mean squared error of the outputs {report.before:.3g} -> {report.after:.3g}"
         )
         graph.measures += [f"  {block.name}: {block.before:.3g} -> {block.after:.3g}" for block in report.blocks if block.is_kept]
+        if report.whole is not None and report.whole.is_kept:
+            graph.measures.append(f"  all of it: {report.whole.before:.3g} -> {report.whole.after:.3g}")
     else:
         graph.warnings.append(f"{name} made nothing better: weights and exponents are as they were")
+    if report.roomier:
+        graph.measures.append(f"{name}: {counted(report.roomier, 'output')} given room for values that calibration did not meet")
     if report.was_interrupted:
         graph.warnings.append(
             f"{name} was interrupted after {counted(len(report.blocks), 'block')}: what was learned until then is kept"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
@@ -14,7 +14,15 @@ from espdl.progress import track
 from espdl.quantize.train.blocks import Block
 from espdl.quantize.train.collect import Stream
 from espdl.quantize.train.executor import QuantExecutor, Step, outside_reads
-from espdl.quantize.train.loop import AT_ONCE, BlockData, BlockReport, Data, NetworkData, divided, parts, works_in_batches
+from espdl.quantize.train.loop import AT_ONCE, BlockData, BlockReport, Data, divided, parts, works_in_batches
+from espdl.quantize.train.room import give_room
+
+FAR_OFF = 0.1
+"""Mean squared error of the outputs by their power from which the whole network is trained behind its blocks. Where blocks bring it below
+that, with few samples more would be learned by heart than learned."""
+
+WORTH_WHILE = 0.02
+"""Share of the error of the outputs that training must take away: less is chance, with few samples held out."""
 
 
 class Method(Protocol):
@@ -27,7 +35,7 @@ class Method(Protocol):
 
     @property
     def whole_steps(self) -> int:
-        """Updates of the whole network, behind those of its blocks; 0 for none."""
+        """Updates of the whole network, behind those of its blocks, where these leave it far off; 0 for none."""
         ...
 
     def train(self, block: Block, data: Data, tick: Callable[[], None], steps: int) -> BlockReport: ...
@@ -43,6 +51,7 @@ class TrainReport:
         before, after: mean squared error of the network's outputs over the samples held out, or over all.
         was_interrupted: whether Ctrl-C ended it; what was learned until then is kept.
         is_kept: whether the network is better than before; otherwise all is as it was.
+        roomier: number of outputs that were given room.
     """
 
     blocks: list[BlockReport] = field(default_factory=list)
@@ -51,6 +60,7 @@ class TrainReport:
     after: float = 0.0
     was_interrupted: bool = False
     is_kept: bool = True
+    roomier: int = 0
 
 
 def train_network(
@@ -62,6 +72,8 @@ def train_network(
     collecting_device: torch.device,
     holdout: float = 0.0,
     seed: int = 0,
+    room: float = 0.0,
+    fixed: Collection[int] = (),
 ) -> TrainReport:
     """Trains all blocks that are to be trained, each on what the blocks before it, already trained, put out.
 
@@ -75,6 +87,7 @@ def train_network(
         method: trains a block.
         collecting_device: where tensors are kept between blocks.
         holdout, seed: see :class:`espdl.quantize.train.loop.BlockData`.
+        room, fixed: see :func:`espdl.quantize.train.room.give_room`; 0 gives none.
     """
     report = TrainReport()
     saved = _copies(executor)
@@ -102,16 +115,28 @@ def train_network(
                 _advance(executor, block, rounded, quantized=True)
                 for stream in (exact, rounded):
                     stream.keep_only(needed[index])
-            if method.whole_steps and report.blocks and not report.was_interrupted:
-                whole = _whole(executor)
+            whole = Block(executor.steps, True, list(executor.inputs), list(executor.outputs))
+            if method.whole_steps and report.blocks and not report.was_interrupted and reached > FAR_OFF * output.power:
                 with _until_interrupted(report):
-                    everything = NetworkData(executor, blocks, rounded, exact, holdout, seed)
+                    everything = BlockData(executor, whole, rounded, exact, holdout, seed)
                     report.whole = method.train(whole, everything, tick, method.whole_steps)
                 _advance(executor, whole, rounded, quantized=True)
         report.after = _difference(exact, rounded, executor.outputs, held)
-    if not report.after < report.before:
-        report.is_kept, report.after = False, report.before
-        _restore(saved)
+        if not report.after < (1 - WORTH_WHILE) * report.before:
+            report.is_kept, report.after = False, report.before
+            _restore(saved)
+            if room:
+                _advance(executor, whole, rounded, quantized=True)
+        if room:
+            trained = {name for block in blocks if block.is_trained for name in block.outputs}
+            report.roomier = give_room(
+                executor,
+                room,
+                [name for name in executor.outputs if name in trained],
+                fixed,
+                lambda name: max(float(exact.get(name, [index]).abs().max()) for index in range(count)),
+                lambda name: _difference(exact, rounded, [name], held),
+            )
     return report
 
 
@@ -121,11 +146,6 @@ def _until_interrupted(report: TrainReport) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         report.was_interrupted = True
-
-
-def _whole(executor: QuantExecutor) -> Block:
-    """All of the network as one block."""
-    return Block(executor.steps, True, list(executor.inputs), list(executor.outputs))
 
 
 def _copies(executor: QuantExecutor) -> list[tuple[torch.Tensor, torch.Tensor]]:
@@ -153,7 +173,11 @@ def _begin(executor: QuantExecutor, samples: Iterable[Mapping[str, Any]], exact:
 
 
 class _OutputError:
-    """Mean squared error of the network's outputs over some samples, whose inputs the streams hold."""
+    """Mean squared error of the network's outputs over some samples, whose inputs the streams hold.
+
+    Attributes:
+        power: mean square of the float network's outputs, summed as their errors are.
+    """
 
     def __init__(self, executor: QuantExecutor, exact: Stream, rounded: Stream, indices: Sequence[int]) -> None:
         self._executor, self._rounded = executor, rounded
@@ -161,6 +185,8 @@ class _OutputError:
         known = ((index, exact.batch(executor.inputs, [index], executor.device)) for index in indices)
         with torch.no_grad():
             self._wanted = {index: executor.run(it, executor.outputs, executor.steps, quantized=False) for index, it in known}
+        tensors = [tensor for found in self._wanted.values() for tensor in found.values() if tensor.is_floating_point()]
+        self.power = sum(float(tensor.double().square().mean()) for tensor in tensors) / len(indices)
 
     @torch.no_grad()
     def __call__(self, steps: Sequence[Step]) -> float:

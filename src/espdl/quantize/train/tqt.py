@@ -18,6 +18,9 @@ from espdl.quantize.train.loop import BlockReport, Data, LoopOptions, train_bloc
 from espdl.quantize.train.optimizer import Trained
 from espdl.quantize.train.places import Scale
 
+WHOLE_BATCH = 8
+"""Samples per update of the whole network, at least: gradients that went through all of it are noisy."""
+
 
 class TQT:
     """Trains blocks.
@@ -53,7 +56,9 @@ class TQT:
             rate = learnable.learning_rate(step, read, setting.lr, setting.weight_reach, steps)
             trained.append(Trained(self._executor.parameters[read.name], rate))
         trained += [Trained(scale.log2, setting.scale_lr) for scale in scales]
-        options = LoopOptions(steps, setting.batch_size, setting.seed, setting.patience)
+        is_whole = len(block.steps) == len(self._executor.steps)
+        batch = max(setting.batch_size, WHOLE_BATCH) if is_whole else setting.batch_size
+        options = LoopOptions(steps, batch, setting.seed, setting.patience)
 
         def penalty(step: int) -> torch.Tensor | None:
             return self._penalty([read for _, read in constants], scales)
