@@ -29,7 +29,8 @@ from espdl.chips import Chip
 from espdl.errors import EspdlError
 from espdl.fbs.files import require_writable, write_atomically
 from espdl.quantize.platform import TargetPlatform, get_target_platform
-from espdl.quantize.setting import NONE, QuantizationSetting, QuantizationSettingFactory
+from espdl.quantize.setting import QuantizationSetting, QuantizationSettingFactory
+from espdl.quantize.setting_group import NONE
 from espdl.quantize.setting_types import check_types
 
 

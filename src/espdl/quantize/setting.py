@@ -5,74 +5,12 @@ A name that does not exist, and a value that nothing acts upon, raise :class:`Es
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from typing import Any
 
 from espdl.errors import EspdlError
-from espdl.quantize.platform import TargetPlatform
-from espdl.wording import nearest
-
-NONE = "None"
-"""What recipes write for None, which TOML does not have."""
-
-
-def _outside(group: SettingGroup, name: str) -> str:
-    """Where a name of the whole setting was given to a group of it."""
-    if isinstance(group, QuantizationSetting) or name not in QuantizationSetting.__dataclass_fields__:
-        return ""
-    return f"it belongs to the setting itself: setting.{name}"
-
-
-@dataclass
-class SettingGroup:
-    """A group of settings. Assigning a name that it does not have raises :class:`EspdlError` with the nearest one."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        names = [f.name for f in fields(self)]
-        if name not in names:
-            raise EspdlError(
-                f"there is no setting {name!r} in {type(self).__name__}",
-                hint=_outside(self, name) or nearest(name, names) or "one of " + ", ".join(names),
-            )
-        object.__setattr__(self, name, value)
-
-    def update(self, values: Mapping[str, Any], path: str = "") -> None:
-        """Assigns nested values by name, as read from a recipe file, where :data:`NONE` stands for None in a setting that may be None.
-
-        Raises:
-            EspdlError: for a name or type that does not fit.
-        """
-        annotations = {f.name: str(f.type) for f in fields(self)}
-        for name, value in values.items():
-            current = getattr(self, name, None)
-            if isinstance(current, SettingGroup):
-                if not isinstance(value, Mapping):
-                    raise EspdlError(f"setting {path}{name} is a group of settings, given is {value!r}")
-                current.update(value, f"{path}{name}.")
-            elif isinstance(current, DispatchingTable):
-                raise EspdlError(f"setting {path}{name} cannot be assigned", hint="use dispatching_table.append(name, platform)")
-            else:
-                if isinstance(current, bool) and not isinstance(value, bool):
-                    raise EspdlError(f"setting {path}{name} is true or false, given is {value!r}")
-                may_be_none = annotations.get(name, "").endswith("| None")
-                setattr(self, name, None if may_be_none and value == NONE else value)
-
-
-class DispatchingTable:
-    """Which operators run elsewhere than the rest: at another bit width, or in float."""
-
-    def __init__(self) -> None:
-        self.platforms: dict[str, TargetPlatform] = {}
-
-    def append(self, operation: str, platform: TargetPlatform) -> None:
-        """Sends the node named ``operation`` to ``platform``, which :func:`espdl.api.get_target_platform` gives."""
-        if not isinstance(platform, TargetPlatform):
-            raise EspdlError(f"{platform!r} is not a platform", where=operation, hint="use get_target_platform(target, bits)")
-        self.platforms[operation] = platform
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, DispatchingTable) and self.platforms == other.platforms
+from espdl.quantize.setting_group import DispatchingTable, SettingGroup
+from espdl.quantize.setting_training import BiasCorrectSetting, BlockwiseReconstructionSetting, LSQSetting, TQTSetting
 
 
 @dataclass
@@ -153,98 +91,6 @@ class ParameterQuantizationSetting(SettingGroup):
 
 
 @dataclass
-class BlockSetting(SettingGroup):
-    """What every training of blocks has.
-
-    Attributes:
-        interested_layers: trains the blocks that have one of these nodes; all when empty.
-        block_size: largest difference of depth in a block.
-        collecting_device: where tensors are kept between blocks: ``cpu``, ``cuda``, or ``executor`` for where training runs.
-        holdout: share of the samples that a block does not learn from: how far it goes is decided by them.
-        seed: of the order of samples, and of which are held out.
-    """
-
-    interested_layers: list[str] = field(default_factory=list)
-    block_size: int = 4
-    collecting_device: str = "cpu"
-    holdout: float = 0.25
-    seed: int = 0
-
-
-@dataclass
-class LSQSetting(BlockSetting):
-    """Training of weights and scales by LSQ, block by block (:mod:`espdl.quantize.train.lsq`). Needs PyTorch.
-
-    Attributes, beside those of :class:`BlockSetting`:
-        lr: learning rate of weights and biases, as in ESP-PPQ; ``weight_reach`` is added to it.
-        steps: updates per block.
-        is_scale_trainable: trains scales, too; False trains weights and biases only.
-        gamma: weight of the mean squared error of rounded weights in the loss.
-        scale_lr: learning rate of the logarithms of scales, in which an exponent moves when half of 1 is passed; here of the one in a
-            block that has the largest gradients.
-        weight_reach: steps of its integers that a weight moves at most, about, beside what ``lr`` lets it; 0 is ESP-PPQ's way.
-        batch_size: samples per update, where the network can run several at once.
-        patience: updates without a lower loss after which a block is left; 0 never does.
-    """
-
-    lr: float = 1e-5
-    steps: int = 500
-    is_scale_trainable: bool = True
-    gamma: float = 0.0
-    scale_lr: float = 0.1
-    weight_reach: float = 2.0
-    batch_size: int = 1
-    patience: int = 0
-
-
-@dataclass
-class TQTSetting(LSQSetting):
-    """Training of weights and scales, block by block (:mod:`espdl.quantize.train.tqt`). Needs PyTorch.
-
-    Attributes, beside those of :class:`LSQSetting`:
-        scale_lr: learning rate of the logarithms of scales, in which an exponent moves when half of 1 is passed; of every one.
-        int_lambda: weight of the distance of the scales' logarithms from whole numbers in the loss.
-        whole_steps: updates of the whole network, behind those of its blocks, where its outputs are still far off.
-        output_room: how many times the largest value met an output is to hold, where that costs next to nothing
-            (:mod:`espdl.quantize.train.room`); 0 leaves outputs alone, as ESP-PPQ does.
-    """
-
-    scale_lr: float = 0.03
-    int_lambda: float = 0.0
-    whole_steps: int = 2000
-    output_room: float = 2.0
-
-
-@dataclass
-class BlockwiseReconstructionSetting(BlockSetting):
-    """Training of how weights are rounded, block by block (:mod:`espdl.quantize.train.reconstruction`). Needs PyTorch.
-
-    Attributes, beside those of :class:`BlockSetting`:
-        is_scale_trainable: trains the scales of activations, too.
-        lr: learning rate of where a weight lies between two integers, as in ESP-PPQ; ``rounding_reach`` is added to it.
-        steps: updates per block.
-        gamma: weight of the regulariser that drives every weight to one of its integers.
-        rounding_reach: how far weights move beside what ``lr`` lets them, all updates together: from one integer to the other is 4.8. 0
-            is ESP-PPQ's way, which needs thousands of updates.
-        firmness: where weights start between their real value, 0, which is the paper's way, and the integer that they are rounded to
-            before training, 1: with few samples those that have no strong reason to change do not.
-        bias_reach: steps of its result's integers that a bias moves at most, about; 0 leaves biases as they are, as ESP-PPQ does.
-        scale_lr: learning rate of the logarithms of scales.
-        batch_size: samples per update, where the network can run several at once.
-    """
-
-    is_scale_trainable: bool = False
-    lr: float = 1e-3
-    steps: int = 5000
-    gamma: float = 1.0
-    rounding_reach: float = 10.0
-    firmness: float = 0.8
-    bias_reach: float = 1.0
-    scale_lr: float = 0.03
-    batch_size: int = 4
-
-
-@dataclass
 class WeightRoundingSetting(SettingGroup):
     """Rounding of weights together (:class:`espdl.quantize.weight_rounding.WeightRounding`), which ESP-PPQ does not have: layers with more
     inputs per output than ``inputs`` are rounded to nearest. 32 takes depthwise layers, which need it most; 4096 takes nearly all."""
@@ -264,24 +110,6 @@ class MixedPrecisionSetting(SettingGroup):
 
     more_latency: float = 0.25
     snr_db: float = 40.0
-
-
-@dataclass
-class BiasCorrectSetting(BlockSetting):
-    """Correction of biases, of the layers named or of all.
-
-    It is computed in closed form (:class:`espdl.quantize.bias_correction.BiasCorrection`), for each layer by itself and from all
-    calibration data. With ``on_blocks`` it is done a second time, behind all training, by the means that the rounded network has
-    (:class:`espdl.quantize.train.bias.BlockBias`), as in ESP-PPQ: that needs PyTorch, and only then the other settings mean anything.
-
-    Attributes, beside those of :class:`BlockSetting`:
-        steps: samples that means are taken of, at most.
-        on_blocks: see above.
-    """
-
-    collecting_device: str = "executor"
-    steps: int = 32
-    on_blocks: bool = False
 
 
 @dataclass
@@ -382,6 +210,9 @@ class QuantizationSetting(SettingGroup):
                 value = {name: platform.quant_type for name, platform in value.platforms.items()}
             plain[f.name] = asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
         return plain
+
+
+SettingGroup.names_of_all = frozenset(QuantizationSetting.__dataclass_fields__)
 
 
 class QuantizationSettingFactory:

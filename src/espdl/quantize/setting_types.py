@@ -11,7 +11,8 @@ from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 import numpy as np
 
 from espdl.errors import EspdlError
-from espdl.quantize.setting import DispatchingTable, QuantizationSetting, SettingGroup
+from espdl.quantize.setting import QuantizationSetting
+from espdl.quantize.setting_group import DispatchingTable, SettingGroup
 
 
 class Range(NamedTuple):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from functools import reduce
 from typing import Any, NamedTuple
 
-from espdl.quantize.setting import BlockSetting, QuantizationSetting
+from espdl.quantize.setting import QuantizationSetting
+from espdl.quantize.setting_training import BlockSetting
 
 
 class Training(NamedTuple):

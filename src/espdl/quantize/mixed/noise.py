@@ -59,22 +59,22 @@ def measure_noise(graph: QuantGraph, units: Sequence[Unit], tensors: Sequence[He
     parts = [*inner, *narrowed]
     sums = {id(part): np.zeros(len(outputs)) for part in (*tensors, *rounded)}
     signal = np.zeros(len(outputs))
-    with Shelf(len(groups) + 1) as shelf:
+    with Shelf() as shelf:
         for sample in track(samples, "Rounding tensors and parameters", len(samples)):
             exact = floating.run(sample)
             signal += [float(np.square(exact[name], dtype=np.float64).sum()) for name in outputs]
             given = [{held.name: _held_values(graph, held, exact[held.name])} for held in inner]
             given += [part.run(exact) for part in narrowed]
             for index, (group, place) in enumerate(zip(groups, places, strict=True)):
-                shelf.put(index, ({name: exact[name] for name in group.needs}, given[place.start : place.stop]))
-            shelf.put(len(groups), {name: exact[name] for name in outputs})
+                shelf.put(("needs", index), ({name: exact[name] for name in group.needs}, given[place.start : place.stop]))
+            shelf.put("results", {name: exact[name] for name in outputs})
             for held in tensors:
                 if held.name in inputs:
                     results = floating.run({**sample, held.name: _held_values(graph, held, sample[held.name])})
                     sums[id(held)] += _powers(results, exact, outputs)
         for index, place in enumerate(track(places, "Looking what that does to the outputs", len(places))):
             run = groups[index].start()
-            for (needs, values), exact in zip(shelf.take(index), shelf.take(len(groups)), strict=True):
+            for (needs, values), exact in zip(shelf.take(("needs", index)), shelf.take("results"), strict=True):
                 for part, results in zip(parts[place.start : place.stop], run.run(needs, values), strict=True):
                     sums[id(part)] += _powers(results, exact, outputs)
     shares = {key: float(np.mean(total / np.maximum(signal, 1e-30))) for key, total in sums.items()}

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 import torch
 
 from espdl.quantize.bias_correction import layers_with_bias
-from espdl.quantize.setting import BiasCorrectSetting
+from espdl.quantize.setting_training import BiasCorrectSetting
 from espdl.quantize.train.blocks import Block
 from espdl.quantize.train.executor import QuantExecutor, Step
 from espdl.quantize.train.loop import AT_ONCE, BlockReport, Data, keep_best, parts

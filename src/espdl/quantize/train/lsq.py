@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 import torch
 
-from espdl.quantize.setting import LSQSetting
+from espdl.quantize.setting_training import LSQSetting
 from espdl.quantize.train.blocks import Block
 from espdl.quantize.train.executor import QuantExecutor
 from espdl.quantize.train.learning import Learnable

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from espdl.quantize.graph import QuantGraph
 from espdl.quantize.parameters import set_bias_exponents
-from espdl.quantize.setting import BlockSetting, TQTSetting
+from espdl.quantize.setting_training import BlockSetting, TQTSetting
 from espdl.quantize.tables import LoweringOptions
 from espdl.quantize.train.blocks import build_blocks
 from espdl.quantize.train.executor import QuantExecutor, find_device

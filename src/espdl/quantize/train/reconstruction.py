@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 
 import torch
 
-from espdl.quantize.setting import BlockwiseReconstructionSetting
+from espdl.quantize.setting_training import BlockwiseReconstructionSetting
 from espdl.quantize.train.adaround import SoftRounding, annealed_beta, regulariser
 from espdl.quantize.train.blocks import Block
 from espdl.quantize.train.executor import QuantExecutor, Read, Step

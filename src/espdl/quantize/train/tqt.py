@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 
 import torch
 
-from espdl.quantize.setting import TQTSetting
+from espdl.quantize.setting_training import TQTSetting
 from espdl.quantize.train.blocks import Block
 from espdl.quantize.train.executor import QuantExecutor, Read
 from espdl.quantize.train.learning import Learnable
