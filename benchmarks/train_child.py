@@ -61,6 +61,8 @@ def main() -> None:
         found["training"] = training(package)
         setting.tqt_optimization = True
         setting.tqt_optimization_setting.steps = arguments.steps
+        if package == "espdl":
+            setting.tqt_optimization_setting.whole_steps = 0  # ESP-PPQ trains blocks only
 
     found["whole"], graph = timed(
         lambda: api.espdl_quantize_onnx(
