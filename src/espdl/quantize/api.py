@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -33,6 +32,7 @@ from espdl.quantize.importer import load_network
 from espdl.quantize.kept_samples import KeptSamples
 from espdl.quantize.layer_names import with_prepared_names
 from espdl.quantize.layout import Order
+from espdl.quantize.left_over import free_left_over
 from espdl.quantize.lower import Lowered
 from espdl.quantize.mixed import MixedPrecision, choose_precision, require_mixable
 from espdl.quantize.passes.tools import input_shapes_of
@@ -179,8 +179,8 @@ def quantize(
     fused = tables.target_ops if platform.activation_bits == 16 and setting.lut_optimization else ()
     export = ExportOptions(metadata, model_version, LoweringOptions(frozenset(fused), tables.step, table_step))
     require_training(setting, device)
-    gc.collect()  # what an earlier network left: it is full of circles
     loaded = load_network(network, input_shapes)
+    free_left_over(loaded)
     require_supported(check_network(loaded, platform.chip, setting), platform.chip)
     places = (platform, *setting.dispatching_table.platforms.values())
     is_needed = calibration is not None or not all(place.is_float for place in places)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from itertools import islice
@@ -26,6 +25,7 @@ from espdl.quantize.analysis.matching import match
 from espdl.quantize.analysis.team import together
 from espdl.quantize.dataloader import Sample
 from espdl.quantize.emitter import Stored
+from espdl.quantize.left_over import free_left_over
 from espdl.quantize.scale import Scales
 from espdl.quantize.test_values import from_file, to_file
 
@@ -65,8 +65,7 @@ class Compared:
         self.network = network
         self.samples = samples
         self._turn = Lock()
-        gc.collect()  # what an analysis before left: networks and models are full of circles
-        give_back_memory()
+        free_left_over(network)
         self._source: Source | FbsModel = source
         self._options: dict[str, Any] = {"target": target, "arithmetic": arithmetic}
         self._model: Model | None = None
@@ -84,8 +83,7 @@ class Compared:
     def unload(self) -> None:
         """Lets go of what :attr:`model` takes, until it is needed again."""
         self._model = None
-        gc.collect()
-        give_back_memory()
+        free_left_over(self.network)
 
     def _first(self) -> Sample:
         first = next(iter(self.samples), None)
