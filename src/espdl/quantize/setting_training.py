@@ -12,6 +12,7 @@ class BlockSetting(SettingGroup):
     """What every training of blocks has.
 
     Attributes:
+        steps: updates per block.
         interested_layers: trains the blocks that have one of these nodes; all when empty.
         block_size: largest difference of depth in a block.
         collecting_device: where tensors are kept between blocks: ``cpu``, ``cuda``, or ``executor`` for where training runs.
@@ -19,6 +20,7 @@ class BlockSetting(SettingGroup):
         seed: of the order of samples, and of which are held out.
     """
 
+    steps: int = 500
     interested_layers: list[str] = field(default_factory=list)
     block_size: int = 4
     collecting_device: str = "cpu"
@@ -32,7 +34,6 @@ class LSQSetting(BlockSetting):
 
     Attributes, beside those of :class:`BlockSetting`:
         lr: learning rate of weights and biases, as in ESP-PPQ; ``weight_reach`` is added to it.
-        steps: updates per block.
         is_scale_trainable: trains scales, too; False trains weights and biases only.
         gamma: weight of the mean squared error of rounded weights in the loss.
         scale_lr: learning rate of the logarithms of scales, in which an exponent moves when half of 1 is passed; here of the one in a
@@ -43,7 +44,6 @@ class LSQSetting(BlockSetting):
     """
 
     lr: float = 1e-5
-    steps: int = 500
     is_scale_trainable: bool = True
     gamma: float = 0.0
     scale_lr: float = 0.1

@@ -32,16 +32,6 @@ class BlockBias:
         wanted = setting.interested_layers
         self._layers = {node.name for node in layers_with_bias(executor.graph) if not wanted or node.name in wanted}
 
-    @property
-    def steps(self) -> int:
-        """Samples that means are taken of."""
-        return self._setting.steps
-
-    @property
-    def whole_steps(self) -> int:
-        """The whole network is not corrected at once."""
-        return 0
-
     def train(self, block: Block, data: Data, tick: Callable[[], None], steps: int) -> BlockReport:
         """Corrects one block; see :func:`espdl.quantize.train.loop.keep_best`. Raises :class:`EspdlError` for a mean that is no number."""
         layers = [step for step in block.steps if step.name in self._layers]

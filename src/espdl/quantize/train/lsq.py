@@ -39,16 +39,6 @@ class LSQ:
         self._setting = setting
         self._learnable = Learnable(executor, fixed)
 
-    @property
-    def steps(self) -> int:
-        """Updates per block."""
-        return self._setting.steps
-
-    @property
-    def whole_steps(self) -> int:
-        """The whole network is not trained at once."""
-        return 0
-
     def train(self, block: Block, data: Data, tick: Callable[[], None], steps: int) -> BlockReport:
         """Trains one block; see :func:`espdl.quantize.train.loop.train_block`."""
         setting, learnable, parameters = self._setting, self._learnable, self._executor.parameters

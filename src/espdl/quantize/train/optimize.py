@@ -47,9 +47,20 @@ def optimize(
     before = {id(scale): scale.exponents for scale in executor.scales}
     make: MakeMethod = getattr(import_module(f"espdl.quantize.train.{training.module}"), training.method)
     method = make(executor, setting, fixed)
-    room = setting.output_room if isinstance(setting, TQTSetting) and setting.is_scale_trainable else 0.0
+    tqt = setting if isinstance(setting, TQTSetting) else None
     report = train_network(
-        executor, blocks, samples, len(samples), method, collecting, setting.holdout, setting.seed, room=room, fixed=fixed
+        executor,
+        blocks,
+        samples,
+        len(samples),
+        method,
+        setting.steps,
+        collecting,
+        setting.holdout,
+        setting.seed,
+        whole_steps=tqt.whole_steps if tqt else 0,
+        room=tqt.output_room if tqt and tqt.is_scale_trainable else 0.0,
+        fixed=fixed,
     )
     moved = sum(scale.exponents != before[id(scale)] for scale in executor.scales if id(scale) in before)
     executor.write_back()

@@ -28,16 +28,6 @@ WORTH_WHILE = 0.02
 class Method(Protocol):
     """A way to train one block."""
 
-    @property
-    def steps(self) -> int:
-        """Updates per block."""
-        ...
-
-    @property
-    def whole_steps(self) -> int:
-        """Updates of the whole network, behind those of its blocks, where these leave it far off; 0 for none."""
-        ...
-
     def train(self, block: Block, data: Data, tick: Callable[[], None], steps: int) -> BlockReport: ...
 
 
@@ -69,9 +59,11 @@ def train_network(
     samples: Iterable[Mapping[str, np.ndarray]],
     count: int,
     method: Method,
+    steps: int,
     collecting_device: torch.device,
     holdout: float = 0.0,
     seed: int = 0,
+    whole_steps: int = 0,
     room: float = 0.0,
     fixed: Collection[int] = (),
 ) -> TrainReport:
@@ -85,8 +77,10 @@ def train_network(
         samples: the inputs, read once.
         count: their number.
         method: trains a block.
+        steps: updates per block, or samples that are looked at.
         collecting_device: where tensors are kept between blocks.
         holdout, seed: see :class:`espdl.quantize.train.loop.BlockData`.
+        whole_steps: updates of the whole network, behind those of its blocks, where these leave it far off; 0 for none.
         room, fixed: see :func:`espdl.quantize.train.room.give_room`; 0 gives none.
     """
     report = TrainReport()
@@ -97,29 +91,29 @@ def train_network(
         output = _OutputError(executor, exact, rounded, held)
         report.before = reached = output(executor.steps)
         needed = _needed_later(blocks, [*executor.outputs, *executor.inputs])
-        with _ticks(sum(block.is_trained for block in blocks) * method.steps + method.whole_steps) as (tick, jump):
+        with _ticks(sum(block.is_trained for block in blocks) * steps + whole_steps) as (tick, jump):
             for index, block in enumerate(blocks):
                 _advance(executor, block, exact, quantized=False)
                 if block.is_trained and not report.was_interrupted:
                     with _until_interrupted(report):
                         data = BlockData(executor, block, rounded, exact, holdout, seed)
                         untrained = _copies(executor)
-                        found = method.train(block, data, tick, method.steps)
+                        found = method.train(block, data, tick, steps)
                         error = output(_steps_from(blocks, index)) if found.is_kept else reached
                         if found.is_kept and not error < reached:
                             _restore(untrained)
                             found = replace(found, is_kept=False, after=found.before)
                         reached = min(error, reached)
                         report.blocks.append(found)
-                    jump(len(report.blocks) * method.steps)
+                    jump(len(report.blocks) * steps)
                 _advance(executor, block, rounded, quantized=True)
                 for stream in (exact, rounded):
                     stream.keep_only(needed[index])
             whole = Block(executor.steps, True, list(executor.inputs), list(executor.outputs))
-            if method.whole_steps and report.blocks and not report.was_interrupted and reached > FAR_OFF * output.power:
+            if whole_steps and report.blocks and not report.was_interrupted and reached > FAR_OFF * output.power:
                 with _until_interrupted(report):
                     everything = BlockData(executor, whole, rounded, exact, holdout, seed)
-                    report.whole = method.train(whole, everything, tick, method.whole_steps)
+                    report.whole = method.train(whole, everything, tick, whole_steps)
                 _advance(executor, whole, rounded, quantized=True)
         report.after = _difference(exact, rounded, executor.outputs, held)
         if not report.after < (1 - WORTH_WHILE) * report.before:

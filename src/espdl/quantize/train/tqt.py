@@ -36,16 +36,6 @@ class TQT:
         self._setting = setting
         self._learnable = Learnable(executor, fixed)
 
-    @property
-    def steps(self) -> int:
-        """Updates per block."""
-        return self._setting.steps
-
-    @property
-    def whole_steps(self) -> int:
-        """Updates of the whole network, behind that."""
-        return self._setting.whole_steps
-
     def train(self, block: Block, data: Data, tick: Callable[[], None], steps: int) -> BlockReport:
         """Trains one block; see :func:`espdl.quantize.train.loop.train_block`."""
         setting, learnable = self._setting, self._learnable
