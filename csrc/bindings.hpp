@@ -38,5 +38,6 @@ void register_pool2d(nb::module_& m);       // pooling and means
 void register_product(nb::module_& m);      // products of computed matrices
 void register_real(nb::module_& m);         // quantize, dequantize, Softmax
 void register_resize(nb::module_& m);       // linear Resize
+void register_statistics(nb::module_& m);   // ends and moments of binary32 rows
 
 }  // namespace espdl

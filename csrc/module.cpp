@@ -22,4 +22,5 @@ NB_MODULE(_native, m) {
   espdl::register_product(m);
   espdl::register_real(m);
   espdl::register_resize(m);
+  espdl::register_statistics(m);
 }

@@ -9,8 +9,9 @@ import pytest
 
 from espdl.chips import get_chip
 from espdl.errors import EspdlError
+from espdl.quantize import tap_means
 from espdl.quantize.api import quantize
-from espdl.quantize.bias_correction import mean_response, tap_means
+from espdl.quantize.bias_correction import mean_response
 from espdl.quantize.graph import QuantGraph
 from espdl.quantize.importer import load_network
 from espdl.quantize.passes.tools import constant
@@ -39,8 +40,12 @@ def inputs(source: Any, count: int) -> list[Any]:
     return [(2 + np.cumsum(rng.standard_normal(shape), axis=-1) * 0.3).astype(np.float32) for _ in range(count)]
 
 
+@pytest.mark.parametrize("whole", [0, 1 << 16])
 @pytest.mark.parametrize(("attributes", "shape"), FORMS)
-def test_the_mean_of_each_channel_follows_from_the_mean_input(attributes: dict[str, Any], shape: tuple[int, ...]) -> None:
+def test_the_mean_of_each_channel_follows_from_the_mean_input(
+    attributes: dict[str, Any], shape: tuple[int, ...], whole: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tap_means, "WHOLE", whole)
     source = one_layer(attributes, shape)
     node = next(iter(prepare(load_network(source), get_chip("c")).graph))
     batch = inputs(source, 3)
@@ -48,7 +53,10 @@ def test_the_mean_of_each_channel_follows_from_the_mean_input(attributes: dict[s
     bias = constant(node.inputs[2])
     assert bias is not None
     wanted = outputs.reshape(3, shape[0], -1).mean(axis=(0, 2)) - bias
-    taps = np.mean([tap_means(node, shape[2:], x) for x in batch], axis=0)
+    of_taps = tap_means.TapMeans(node, shape[2:], batch[0].shape[2:])
+    taps = np.mean([of_taps.of(x) for x in batch], axis=0)
+    np.testing.assert_allclose(of_taps.of(np.concatenate(batch)), taps, rtol=1e-5)
+    np.testing.assert_allclose(of_taps.of(np.ones_like(batch[0])), np.repeat(of_taps.inside, 4, axis=0), rtol=1e-5)
     np.testing.assert_allclose(mean_response(node, weights(*shape), taps), wanted, rtol=1e-4, atol=1e-4)
 
 
@@ -57,7 +65,7 @@ def test_patches_are_what_outputs_are_computed_from(attributes: dict[str, Any], 
     source = one_layer(attributes, shape)
     node = next(iter(prepare(load_network(source), get_chip("c")).graph))
     (x,) = inputs(source, 1)
-    seen = gathered(x, *patch_places(node, shape[2:], x.shape[2:], 16))
+    seen = gathered(x[0].reshape(4, -1), patch_places(node, shape[2:], x.shape[2:], 16))
     weight, bias = weights(*shape).reshape(shape[0], -1), weights(shape[0], seed=1)
     if attributes.get("group", 1) > 1:
         found = np.einsum("ck,ckp->cp", weight, seen) + bias[:, None]
@@ -134,7 +142,7 @@ def test_layers_of_16_bits_can_be_rounded_together() -> None:
 
 
 def test_inputs_that_no_integer_stands_for_are_refused_with_the_layer() -> None:
-    attributes, shape = FORMS[2]
+    attributes, shape = FORMS[3]
     source = one_layer(attributes, shape)
     with pytest.raises(EspdlError, match="too large") as error:
         quantize(source, [1e30 * array for array in inputs(source, 2)], target="esp32s3")

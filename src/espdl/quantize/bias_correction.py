@@ -12,6 +12,7 @@ from espdl.quantize.graph import QuantGraph, Role
 from espdl.quantize.parameters import parameter, to_integers, to_reals
 from espdl.quantize.passes.tools import attribute, input_of, name_of
 from espdl.quantize.scale import Scale, Scales
+from espdl.quantize.tap_means import TapMeans
 
 
 class BiasCorrection:
@@ -69,24 +70,21 @@ class _Means:
         assert weight is not None
         self._node = node
         self._kernel = weight.shape[2:]
+        self._taps: TapMeans | None = None
         self._sum = np.zeros((1, 1))
-        self._inside = np.ones((1, 1))
         self._count = 0
 
     def add(self, array: NDArray) -> None:
-        means = tap_means(self._node, self._kernel, array)
-        if self._count:
-            self._sum += means
-        else:
-            self._sum = means
-            if self._node.op_type == "Conv":
-                self._inside = tap_means(self._node, self._kernel, np.ones((1, 1, *array.shape[2:]), np.float32))
+        if self._taps is None:
+            self._taps = TapMeans(self._node, self._kernel, array.shape[2:])
+        self._sum = self._sum + self._taps.of(array)
         self._count += 1
 
     def means(self, scale: Scale | None) -> NDArray[np.float64]:
         """[channels, taps], where the input has become ``scale``; the zeros of the padding stay zeros."""
+        assert self._taps is not None
         found = self._sum / self._count
-        return found if scale is None else found * scale.factors[:, None] - self._inside * scale.offsets[:, None]
+        return found if scale is None else found * scale.factors[:, None] - self._taps.inside * scale.offsets[:, None]
 
 
 def mean_response(node: ir.Node, weight: NDArray, taps: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -95,7 +93,7 @@ def mean_response(node: ir.Node, weight: NDArray, taps: NDArray[np.float64]) -> 
     Args:
         node: Conv or Gemm.
         weight: in the shape of the node's own.
-        taps: :func:`tap_means` of its inputs.
+        taps: :meth:`espdl.quantize.tap_means.TapMeans.of` its inputs.
     """
     if node.op_type == "Gemm":
         return np.asarray((weight if attribute(node, "transB", 0) else weight.T) @ taps[:, 0])
@@ -103,30 +101,6 @@ def mean_response(node: ir.Node, weight: NDArray, taps: NDArray[np.float64]) -> 
     if attribute(node, "group", 1) == 1:
         return np.asarray(by_output @ taps.reshape(-1))
     return np.einsum("ck,ck->c", by_output, taps)
-
-
-def tap_means(node: ir.Node, kernel: tuple[int, ...], array: NDArray) -> NDArray[np.float64]:
-    """What each tap of a layer sees in the mean over all output positions, zeros of the padding included: [channels, taps].
-
-    Args:
-        node: Conv or Gemm; a Gemm has one tap.
-        kernel: sizes of a convolution's kernel.
-        array: the input, [batch, channels, ...].
-    """
-    if node.op_type == "Gemm":
-        return array.mean(axis=0, dtype=np.float64)[:, None]
-    spatial = len(kernel)
-    pads = attribute(node, "pads", [0] * (2 * spatial))
-    strides, dilations = attribute(node, "strides", [1] * spatial), attribute(node, "dilations", [1] * spatial)
-    found = array[0] if len(array) == 1 else array.mean(axis=0, dtype=np.float64)
-    # Along one axis after the other, the last one first: each tap adds up the elements that it meets.
-    for axis in reversed(range(spatial)):
-        size = array.shape[2 + axis]
-        count = (size + pads[axis] + pads[axis + spatial] - dilations[axis] * (kernel[axis] - 1) - 1) // strides[axis] + 1
-        met = np.arange(kernel[axis])[:, None] * dilations[axis] + np.arange(count) * strides[axis] - pads[axis]
-        share = (met[:, :, None] == np.arange(size)).sum(axis=1) / count
-        found = np.moveaxis(np.tensordot(found, share.astype(found.dtype), ([1 + axis], [1])), -1, 1 + axis)
-    return found.reshape(len(found), -1).astype(np.float64)
 
 
 def layers_with_bias(graph: QuantGraph) -> list[ir.Node]:

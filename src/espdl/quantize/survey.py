@@ -9,6 +9,7 @@ from itertools import accumulate
 import numpy as np
 from numpy.typing import NDArray
 
+from espdl.dl.base import get_kernels
 from espdl.quantize.balance.moments import Moments
 
 POSITIONS = 32
@@ -74,7 +75,7 @@ class _Tensor:
         self.samples += 1
         if not rows.size:
             return True
-        low, high = rows.min(axis=1).astype(np.float64), rows.max(axis=1).astype(np.float64)
+        low, high = get_kernels().row_ends(rows).T.astype(np.float64)
         is_finite = bool(np.isfinite(high - low).all())
         self.low, self.high = (np.minimum(self.low, low), np.maximum(self.high, high)) if self.seen else (low, high)
         self.seen += rows.shape[1]

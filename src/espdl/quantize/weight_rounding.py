@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from espdl.dl.base import get_kernels
 from espdl.errors import EspdlError
 from espdl.quantize.bias_correction import layers_with_bias
 from espdl.quantize.graph import QuantGraph
@@ -79,11 +81,13 @@ class _Inputs:
         weight = parameter(graph, node.inputs[1])
         assert weight is not None
         self._kernel = weight.shape[2:]
-        self._places: tuple[NDArray[np.intp], NDArray[np.bool_]] | None = None
+        self._places: NDArray[np.int32] | None = None
         self._depthwise = node.op_type == "Conv" and attribute(node, "group", 1) != 1
         self._inputs = _inputs_of(graph, node)
-        self._sum: NDArray[np.float64] = np.zeros(())
-        self._products: NDArray[np.floating] = np.zeros(())
+        groups = len(weight) if self._depthwise else 1
+        self._sum = np.zeros((groups, self._inputs))
+        exactness = np.float64 if self._depthwise else np.float32  # of which large layers have 4096 inputs and more
+        self._products: NDArray[Any] = np.zeros((groups, self._inputs, self._inputs), exactness)
         self._count = 0
 
     @property
@@ -92,21 +96,23 @@ class _Inputs:
 
     def add(self, array: NDArray) -> None:
         if self.node.op_type == "Gemm":
-            seen = array.reshape(1, -1, array.shape[-1]).swapaxes(1, 2)
+            self._add_columns(array.reshape(-1, array.shape[-1]).T)
+            return
+        if self._places is None:
+            count = max(PATCHES, self._inputs // INPUTS_PER_PATCH)
+            self._places = patch_places(self.node, self._kernel, array.shape[2:], count)
+        rows, positions = array[0].reshape(array.shape[1], -1), self._places.shape[1]
+        if self._depthwise:
+            get_kernels().tap_moments(rows, self._places, self._sum, self._products)
+            self._count += positions
         else:
-            if self._places is None:
-                count = max(PATCHES, self._inputs // INPUTS_PER_PATCH)
-                self._places = patch_places(self.node, self._kernel, array.shape[2:], count)
-            seen = gathered(array, *self._places)
-            if not self._depthwise:
-                seen = seen.reshape(1, -1, seen.shape[-1])
+            self._add_columns(gathered(rows, self._places).reshape(-1, positions))
+
+    def _add_columns(self, seen: NDArray) -> None:
+        """Adds the inputs of some outputs, [inputs, outputs], of a layer with one group."""
         with np.errstate(over="ignore", invalid="ignore"):  # told by rounded(), with the layer's name
-            total, products = seen.sum(axis=-1, dtype=np.float64), seen @ seen.swapaxes(1, 2)
-            if self._count:
-                self._sum += total
-                self._products += products
-            else:
-                self._sum, self._products = total, products
+            self._sum += seen.sum(axis=-1, dtype=np.float64)
+            self._products += seen @ seen.T
         self._count += seen.shape[-1]
 
     def rounded(self, graph: QuantGraph, node: ir.Node, scale: Scale | None) -> NDArray[np.float32]:
@@ -184,15 +190,13 @@ def _factor(covariance: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.eye(size) / np.sqrt(variance)  # each weight by itself
 
 
-def gathered(array: NDArray, flat: NDArray[np.intp], inside: NDArray[np.bool_]) -> NDArray:
-    """The elements at ``flat`` places of each channel, zeros where they are not ``inside``: [channels, *flat.shape]."""
-    return np.where(inside, array[0].reshape(array.shape[1], -1)[:, flat], np.float32(0))
+def gathered(rows: NDArray, places: NDArray[np.int32]) -> NDArray:
+    """The elements of each row at some places, zeros where those are negative: [rows, *places.shape]."""
+    return np.where(places < 0, np.float32(0), rows[:, np.maximum(places, 0)])
 
 
-def patch_places(
-    node: ir.Node, kernel: tuple[int, ...], size: tuple[int, ...], count: int
-) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
-    """Where the inputs of about ``count`` outputs lie in a channel of ``size``, and whether they do: both [taps, positions]."""
+def patch_places(node: ir.Node, kernel: tuple[int, ...], size: tuple[int, ...], count: int) -> NDArray[np.int32]:
+    """Where the inputs of about ``count`` outputs lie in a channel of ``size``, [taps, positions]; -1 for those in the padding."""
     spatial = len(kernel)
     pads = attribute(node, "pads", [0] * (2 * spatial))
     strides, dilations = attribute(node, "strides", [1] * spatial), attribute(node, "dilations", [1] * spatial)
@@ -209,7 +213,7 @@ def patch_places(
         at = taps[axis][:, None] * dilations[axis] + places[axis] * strides[axis] - pads[axis]
         inside &= (at >= 0) & (at < size[axis])
         flat = flat * size[axis] + np.clip(at, 0, size[axis] - 1)
-    return flat, inside
+    return np.where(inside, flat, -1).astype(np.int32)
 
 
 def _inputs_of(graph: QuantGraph, node: ir.Node) -> int:

@@ -11,6 +11,7 @@ from espdl.dl.base.kernels import Kernels, MacFilter, MacKernel, ProductKernel, 
 from espdl.dl.base.numpy_mac import NumpyLinear, NumpyMac
 from espdl.dl.base.numpy_steps import NumpySteps
 from espdl.dl.base.products import NumpyProduct, Product
+from espdl.dl.base.statistics import row_ends, tap_moments
 from espdl.dl.base.step_kernels import StepKernels
 from espdl.dl.base.tables import lookup, shift_round_saturate
 from espdl.errors import EspdlError
@@ -25,6 +26,8 @@ class NumpyKernels(NumpySteps):
     name = "numpy"
     lookup = staticmethod(lookup)
     shift_round_saturate = staticmethod(shift_round_saturate)
+    row_ends = staticmethod(row_ends)
+    tap_moments = staticmethod(tap_moments)
 
     def conv2d(self, filter: MacFilter, window: Window) -> MacKernel:
         return NumpyMac(filter, window)

@@ -212,3 +212,24 @@ class Kernels(StepKernels, Protocol):
             out: int8, int16 or int32, C-contiguous, of the shape of ``values``.
         """
         ...
+
+    def row_ends(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The smallest and the largest number of each row, [rows, 2], of [rows, columns]; NaN for both where a row holds one.
+
+        Rows must not be empty.
+        """
+        ...
+
+    def tap_moments(
+        self, rows: NDArray[np.float32], places: NDArray[np.int32], sums: NDArray[np.float64], products: NDArray[np.float64]
+    ) -> None:
+        """Adds up what the taps of a depthwise kernel see at some positions, and the products of every two taps.
+
+        In binary64, where products of binary32 numbers are exact, one position after the other.
+
+        Args:
+            rows: [channels, size].
+            places: [taps, positions], where a tap meets which element of a channel; negative where it meets the padding, which is 0.
+            sums, products: [channels, taps] and [channels, taps, taps], C-contiguous, which are added to.
+        """
+        ...

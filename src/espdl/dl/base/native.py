@@ -46,3 +46,13 @@ class NativeKernels(NativeSteps):
         requantizer(np.ascontiguousarray(values), target)
         if target is not out:
             out[...] = target
+
+    def row_ends(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
+        ends = np.empty((len(rows), 2), np.float32)
+        _native.row_ends(np.ascontiguousarray(rows, dtype=np.float32), ends)
+        return ends
+
+    def tap_moments(
+        self, rows: NDArray[np.float32], places: NDArray[np.int32], sums: NDArray[np.float64], products: NDArray[np.float64]
+    ) -> None:
+        _native.tap_moments(np.ascontiguousarray(rows, dtype=np.float32), places, sums, products)
