@@ -11,7 +11,7 @@ import pytest
 
 from espdl.chips import get_chip
 from espdl.quantize.api import quantize
-from espdl.quantize.balance import Widths, balance_channels, tensors_to_measure
+from espdl.quantize.balance import Widths, balance_channels, shifts, tensors_to_measure
 from espdl.quantize.balance.factors import Demands, choose_factors
 from espdl.quantize.balance.groups import find_groups
 from espdl.quantize.balance.moments import Moments
@@ -301,3 +301,19 @@ def test_a_shift_needs_room_in_the_accumulator() -> None:
     narrow = {name: step / 256 for name, step in steps.items()}
     assert not fits_accumulators(get_chip("esp32s3"), Widths(8), group, offsets, narrow)
     assert fits_accumulators(get_chip("esp32p4"), Widths(8), group, offsets, narrow)
+
+
+@pytest.mark.parametrize("source", [residual, mobile_block])
+def test_tensors_without_that_room_are_scaled_as_if_nothing_could_be_shifted(
+    source: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = prepared(source())
+    chip, moments = get_chip("esp32s3"), measured(model)
+    unshifted = balance_channels(model, chip, Widths(8), moments, shift=False)
+    assert any(scale.offsets.any() for scale in balance_channels(model, chip, Widths(8), moments).scales.values())
+    monkeypatch.setattr(shifts, "ROOM", 0.0)
+    result = balance_channels(model, chip, Widths(8), moments)
+    assert result.scales.keys() == unshifted.scales.keys()
+    for name, scale in result.scales.items():
+        assert not scale.offsets.any()
+        np.testing.assert_allclose(scale.factors, unshifted.scales[name].factors, rtol=0.05)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -20,7 +20,10 @@ from espdl.quantize.balance.widths import Widths
 from espdl.quantize.passes.tools import Editor
 from espdl.quantize.scale import Scale, Scales
 
-SWEEPS = 4
+SWEEPS = 5
+SETTLED = 0.01
+"""Share by which factors change at most without their neighbours being asked again."""
+
 SMALLEST_SHARE = 1 / 64
 """Channels whose activations stay below this share of the group's largest are scaled as if they reached it: they may on other data."""
 
@@ -86,25 +89,22 @@ def balance_channels(
     Returns:
         A network that computes the same, up to float rounding, on activations of the size seen.
     """
-    balanced, unshifted, noise = model.clone(), set[int](), sensitivities(model) if moments else {}
-    while moments:
-        work = _Work(balanced, chip, widths, untouched, dict(moments), dict(noise), shift, unshifted)
-        if not work.groups:
-            break
-        scaled = work.choose()
-        if work.too_wide <= unshifted:
-            work.apply(scaled)
-            meeting = tuple(tuple(group.held) for group in scaled if len(group.writers) > 1)
-            return Balanced(balanced, len(scaled), meeting, work.scales) if scaled else Balanced(model)
-        unshifted |= work.too_wide
-        del work, scaled  # before the next takes as much memory
-    return Balanced(model)
+    if not moments:
+        return Balanced(model)
+    balanced = model.clone()
+    work = _Work(balanced, chip, widths, untouched, moments, sensitivities(model), shift)
+    scaled = work.choose()
+    if not scaled:
+        return Balanced(model)
+    work.apply(scaled)
+    meeting = tuple(tuple(group.held) for group in scaled if len(group.writers) > 1)
+    return Balanced(balanced, len(scaled), meeting, work.scales)
 
 
 class _Work:
     """The choice of factors for all groups, and what follows from it.
 
-    ``too_wide`` are the places of groups whose shifts an accumulator has no room for, ``scales`` what became of the tensors of all others.
+    ``scales`` is what became of the tensors of all groups.
     """
 
     def __init__(
@@ -113,47 +113,81 @@ class _Work:
         chip: Chip,
         widths: Widths,
         untouched: Collection[str],
-        moments: dict[str, Moments],
+        moments: Mapping[str, Moments],
         noise: dict[str, Vector | float],
         shift: bool,
-        unshifted: Collection[int],
     ) -> None:
         self.model = model
         self.chip = chip
         self.widths = widths
         groups, self.layers = find_groups(model, untouched)
         self.groups = widths.demanding(model, groups)
-        kinds = [self._kind(group) if shift and i not in unshifted else Shift.NONE for i, group in enumerate(self.groups)]
         self.per_channel = chip.per_channel_weights
         self.top = float(2 ** (widths.bits - 1) - 1)
-        self.moments = moments
+        self.moments = dict(moments)
         self.noise = noise
         self.behind = {id(layer): self._spread(self.noise.get(layer.result, 1.0), layer.outputs) for layer in self.layers}
         self.largest: dict[int, Vector] = {}
         self.reached: dict[int, NDArray[np.bool_]] = {}
-        self.too_wide: set[int] = set()
         self.scales: dict[str, Scale] = {}
+        self._seen = moments
         self._factors: dict[int, Vector] = {}
         self._shifts: dict[int, dict[str, Vector]] = {}
         self._results: dict[int, dict[str, Vector]] = {}
-        self._kinds = {id(group): kind for group, kind in zip(self.groups, kinds, strict=True)}
+        self._kinds = {id(group): self._kind(group) if shift else Shift.NONE for group in self.groups}
+        self._group_of = {name: group for group in self.groups for name in group.tensors}
 
     def choose(self) -> list[Group]:
         """Chooses factors and shifts; returns the groups that have some. The network stays as it is."""
         for group in self.groups:
             self._look_at(group)
+        changed = self.groups
+        while changed:
+            self._settle(changed)
+            changed = self._take_back_shifts()
+        return [group for group in self.groups if id(group) in self._factors]
+
+    def _settle(self, changed: Iterable[Group]) -> None:
+        """Chooses the factors of groups, and again of those whose neighbours have changed since."""
+        due = {id(group) for group in changed}
+        beside = self._neighbours()
         for _ in range(SWEEPS):
             for group in self.groups:
+                if id(group) not in due:
+                    continue
+                due.remove(id(group))
                 factors = choose_factors(self._demands(group))
-                if factors is not None:
+                if factors is not None and (id(group) not in self._factors or np.abs(factors - 1).max() > SETTLED):
                     self._scale(group, factors)
-        scaled = [group for group in self.groups if id(group) in self._factors]
-        self._shifts = {id(group): self._offsets(group) for group in scaled if self._kinds[id(group)] is not Shift.NONE}
-        steps = {layer.source: self._step(layer.source) for layer in self.layers}
-        for place, group in enumerate(self.groups):
-            if id(group) in self._shifts and not fits_accumulators(self.chip, self.widths, group, self._shifts[id(group)], steps):
-                self.too_wide.add(place)
-        return scaled
+                    due |= beside[id(group)]
+
+    def _neighbours(self) -> dict[int, set[int]]:
+        """The groups that share a layer with each."""
+        around: dict[int, set[int]] = {}
+        for group in self.groups:
+            for layer in (*group.writers, *group.readers):
+                around.setdefault(id(layer), set()).add(id(group))
+        return {
+            id(group): set().union(*(around[id(layer)] for layer in (*group.writers, *group.readers))) - {id(group)}
+            for group in self.groups
+        }
+
+    def _take_back_shifts(self) -> list[Group]:
+        """Chooses the shifts of groups, but none where an accumulator has no room for it: returns those that had one."""
+        shifted = [group for group in self.groups if id(group) in self._factors and self._kinds[id(group)] is not Shift.NONE]
+        self._shifts = {id(group): self._offsets(group) for group in shifted}
+        steps = {layer.source: self._step(layer.source) for group in shifted for layer in (*group.writers, *group.readers)}
+        too_wide = [
+            group for group in shifted if not fits_accumulators(self.chip, self.widths, group, self._shifts[id(group)], steps)
+        ]
+        for group in too_wide:
+            kind, self._kinds[id(group)] = self._kinds[id(group)], Shift.NONE
+            del self._shifts[id(group)]
+            if kind is Shift.CENTRE:
+                del self._results[id(group)]
+                self._look_at(group)
+                self.largest[id(group)] *= self._factors[id(group)]
+        return too_wide
 
     def apply(self, scaled: list[Group]) -> None:
         """Puts what was chosen into the network."""
@@ -176,15 +210,15 @@ class _Work:
     def _look_at(self, group: Group) -> None:
         """Notes how large the channels of a group are, or get, and which reach its bound."""
         if self._kinds[id(group)] is Shift.CENTRE:
-            self._results[id(group)] = centres(self.model, group, self.moments)
-            largest = largest_shifted(group, self._offsets(group), self.moments)
+            self._results[id(group)] = centres(self.model, group, self._seen)
+            largest = largest_shifted(group, self._offsets(group), self._seen)
         else:
-            sizes = [per_channel(self.moments[name].largest, group.channels, True) for name in group.tensors]
+            sizes = [per_channel(self._seen[name].largest, group.channels, True) for name in group.tensors]
             largest = np.max(sizes, axis=0)
         self.reached[id(group)] = np.zeros(group.channels, bool)
         if group.bound is not None:
             self.reached[id(group)] = largest >= group.bound * (1 - 1e-5)
-        largest = largest * (1 + UNSEEN / math.sqrt(max(self.moments[name].seen for name in group.tensors)))
+        largest = largest * (1 + UNSEEN / math.sqrt(max(self._seen[name].seen for name in group.tensors)))
         if group.bound is not None:
             largest = np.minimum(largest, group.bound)
         self.largest[id(group)] = np.maximum(largest, max(largest.max() * SMALLEST_SHARE, 1e-9))
@@ -203,7 +237,7 @@ class _Work:
 
     def _step(self, name: str) -> float:
         """The step of a tensor in the narrower width that layers read, about: 1 where it was scaled for that."""
-        if any(name in group.tensors for group in self.groups if id(group) in self._factors):
+        if (group := self._group_of.get(name)) is not None and id(group) in self._factors:
             return 1.0
         return 2.0 ** math.ceil(math.log2(max(float(self.moments[name].largest.max()), 1e-9) / (self.top + 0.5)))
 

@@ -63,16 +63,14 @@ def choose_factors(demands: Demands) -> Vector | None:
     writers = len(demands.writers)
     free = [i for i in range(len(exponents)) if i >= writers or demands.writer_largest[i].any()]
     moves = _moves(free, len(exponents))
-    cost, factors = _evaluate(demands, limits, reached, exponents[None])
-    best, chosen = float(cost[0]), factors[0]
     for _ in range(MOVES):
         candidates = exponents + moves
         cost, factors = _evaluate(demands, limits, reached, candidates)
         winner = int(np.argmin(cost))
-        if not cost[winner] < best * (1 - 1e-6):
+        if not cost[winner] < cost[0] * (1 - 1e-6):
             break
-        best, chosen, exponents = float(cost[winner]), factors[winner], candidates[winner]
-    return chosen if np.isfinite(best) else None
+        exponents = candidates[winner]
+    return factors[0] if np.isfinite(cost[0]) else None
 
 
 def _start(demands: Demands, factors: Vector) -> NDArray[np.float64]:
@@ -86,8 +84,8 @@ def _start(demands: Demands, factors: Vector) -> NDArray[np.float64]:
 
 
 def _moves(free: list[int], count: int) -> NDArray[np.float64]:
-    """Steps of one exponent, and of two."""
-    moves = []
+    """No step, and steps of one exponent, and of two."""
+    moves: list[dict[int, int]] = [{}]
     for i in free:
         moves += [{i: 1}, {i: -1}]
     for i, j in combinations(free, 2):
@@ -96,7 +94,7 @@ def _moves(free: list[int], count: int) -> NDArray[np.float64]:
     for row, move in zip(table, moves, strict=True):
         for place, step in move.items():
             row[place] = step
-    return table if len(moves) else np.zeros((1, count))
+    return table
 
 
 def _evaluate(
@@ -116,7 +114,7 @@ def _evaluate(
             upper = np.minimum(upper, steps[:, i, None] / np.maximum(room, NEGLIGIBLE))
     for j, largest in enumerate(demands.reader_largest):
         lower = np.maximum(lower, largest / (demands.top * steps[:, writers + j, None]))
-    factors = np.minimum(np.maximum((falling / growing) ** 0.25, lower), upper)
+    factors = np.minimum(np.maximum(np.sqrt(np.sqrt(falling / growing)), lower), upper)
     fits = (factors >= lower * (1 - 1e-9)).all(axis=1) & (upper[:, reached] >= limits[reached] * (1 - 1e-9)).all(axis=1)
     factors[:, reached] = limits[reached]
     fits &= (factors >= lower * (1 - 1e-9)).all(axis=1)

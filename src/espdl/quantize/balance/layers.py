@@ -78,14 +78,21 @@ class Layer:
         """The largest magnitude of a weight, per output channel."""
         if self.depthwise:
             return self._magnitudes[:, 0] * self._input_factors * self._output_factors
-        return np.asarray((self._magnitudes * self._input_factors).max(axis=1) * self._output_factors)
+        return self._largest(self._input_factors, 1) * self._output_factors
 
     def largest_by_input(self, row_factors: Vector | None = None) -> Vector:
         """The same per input channel, each output channel multiplied by its factor first."""
         factors = self._output_factors if row_factors is None else self._output_factors * row_factors
         if self.depthwise:
             return self._magnitudes[:, 0] * self._input_factors * factors
-        return np.asarray((self._magnitudes * factors[:, None]).max(axis=0) * self._input_factors)
+        return self._largest(factors[:, None], 0) * self._input_factors
+
+    def _largest(self, factors: Vector, axis: int) -> Vector:
+        """The largest of the network's magnitudes along an axis, after factors that go along it; of 24 bits, as those are."""
+        top = float(factors.max())
+        scaled = self._magnitudes
+        scaled *= (factors / top).astype(scaled.dtype)
+        return scaled.max(axis=axis) * top
 
     def gains(self, by_output: Vector | float) -> Vector:
         """Squared weights summed per input channel, each output counted ``by_output``: what a unit of noise in a channel does."""
