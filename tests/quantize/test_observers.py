@@ -55,6 +55,21 @@ def test_percentile_leaves_out_a_lone_outlier_and_averages_batches() -> None:
     assert chosen("percentile", np.full(10, 1.0), np.full(10, 3.0)) == (exponent_for_range(2.0, 8),)
 
 
+@pytest.mark.parametrize("shape", ["normal", "few large", "equal", "ascending"])
+@pytest.mark.parametrize("size", [1, 2, 9_999, 10_000, 60_000])
+def test_the_percentiles_of_many_values_are_those_of_all_in_order(shape: str, size: int) -> None:
+    rng = np.random.default_rng(size)
+    values = {
+        "normal": lambda: rng.standard_normal(size),
+        "few large": lambda: np.where(rng.random(size) < 3e-4, 50 * rng.standard_normal(size), 1e-3),
+        "equal": lambda: np.full(size, 0.7),
+        "ascending": lambda: np.linspace(-3, 90, size),
+    }[shape]().astype(np.float32)
+    ordered = np.sort(values)
+    upper, lower = (float(ordered[min(int(size * share), size - 1)]) for share in (0.9999, 1 - 0.9999))
+    assert chosen("percentile", values) == (exponent_for_range(max(upper, -lower, 0.0), 8),)
+
+
 def test_only_some_algorithms_are_per_channel() -> None:
     with pytest.raises(EspdlError, match="one exponent per channel"):
         create_observer("kl", 8, axis=0)

@@ -21,7 +21,7 @@ from espdl.quantize.analysis.compared import Compared
 from espdl.quantize.analysis.graphwise import graphwise
 from espdl.quantize.analysis.layerwise import layerwise
 from espdl.quantize.calibration_data import open_calibration_data
-from espdl.quantize.check import check_network, require_supported
+from espdl.quantize.check import judge, require_supported
 from espdl.quantize.dataloader import Sample, samples_of
 from espdl.quantize.equalization import equalize_network
 from espdl.quantize.export import ExportOptions, build_record, file_bytes
@@ -32,7 +32,7 @@ from espdl.quantize.importer import load_network
 from espdl.quantize.kept_samples import KeptSamples
 from espdl.quantize.layer_names import with_prepared_names
 from espdl.quantize.layout import Order
-from espdl.quantize.left_over import free_left_over
+from espdl.quantize.left_over import free_much_left_over
 from espdl.quantize.lower import Lowered
 from espdl.quantize.mixed import MixedPrecision, choose_precision, require_mixable
 from espdl.quantize.passes.tools import input_shapes_of
@@ -180,14 +180,14 @@ def quantize(
     export = ExportOptions(metadata, model_version, LoweringOptions(frozenset(fused), tables.step, table_step))
     require_training(setting, device)
     loaded = load_network(network, input_shapes)
-    free_left_over(loaded)
-    require_supported(check_network(loaded, platform.chip, setting), platform.chip)
+    free_much_left_over(loaded)
+    model = prepare(loaded, platform.chip, setting)
+    require_supported(judge(loaded, model), platform.chip)
     places = (platform, *setting.dispatching_table.platforms.values())
     is_needed = calibration is not None or not all(place.is_float for place in places)
     if isinstance(calibration, (str, os.PathLike)):
         calibration = open_calibration_data(calibration, input_shapes_of(loaded), calib_steps or sys.maxsize)
     samples = iter(samples_of(() if calibration is None else calibration, loaded, calib_steps, collate_fn) if is_needed else ())
-    model = prepare(loaded, platform.chip, setting)
     if streaming is not None:
         require_streamable(model, platform.chip, streaming)
     setting = with_prepared_names(setting, loaded, model)

@@ -74,7 +74,11 @@ def check_network(model: ir.Model, chip: Chip, setting: QuantizationSetting | No
         chip: to run on.
         setting: a quantization setting, where it switches passes.
     """
-    prepared = prepare(model, chip, setting)
+    return judge(model, prepare(model, chip, setting))
+
+
+def judge(model: ir.Model, prepared: ir.Model) -> list[NodeVerdict]:
+    """The same, where what :func:`espdl.quantize.pipeline.prepare` makes of the network is there already."""
     own = {node.name: _judge(node) for node in prepared.graph}
     verdicts: dict[str, NodeVerdict] = {}
     for region in regions(model, prepared):

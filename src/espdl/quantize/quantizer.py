@@ -67,6 +67,7 @@ def quantize_graph(
     if not any(True for _ in before.infos()):
         pass
     elif not setting.channel_balancing or platform.activation_bits != 8:
+        calibrate_parameters(graph)
         calibrate(graph, samples, total, listeners)
     else:
         graph, balanced = _balance(before, platform, setting, samples, total, listeners)
@@ -104,11 +105,10 @@ def _with_extents(samples: Iterable[Sample], extents: dict[str, tuple[float, flo
 
 
 def _assigned(model: ir.Model, platform: TargetPlatform, setting: QuantizationSetting) -> QuantGraph:
-    """A graph whose weights and constants have exponents, and whose activations know whom they share theirs with."""
+    """A graph in which everybody knows whom they share an exponent with, but nobody has one."""
     graph = assign(model, platform, setting)
     share_representations(graph)
     align_representations(graph, setting.fusion_setting)
-    calibrate_parameters(graph)
     return graph
 
 
@@ -154,9 +154,10 @@ def _widths(graph: QuantGraph) -> Widths:
 
 
 def _balanced_graph(before: QuantGraph, balanced: Balanced, platform: TargetPlatform, setting: QuantizationSetting) -> QuantGraph:
+    graph = _assigned(balanced.model, platform, setting) if balanced.places else before
+    calibrate_parameters(graph)
     if not balanced.places:
-        return before
-    graph = _assigned(balanced.model, platform, setting)
+        return graph
     graph.reference, graph.scales = before.model, balanced.scales
     graph.measures.append(f"channels balanced between layers, in {counted(balanced.places, 'place')}")
     return graph

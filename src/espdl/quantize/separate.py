@@ -6,6 +6,7 @@ nor a view that is an output of the network when the input is read once more. A 
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
 from espdl.chips import Chip
@@ -34,12 +35,19 @@ def separate_views(record: records.Model, chip: Chip) -> list[str]:
         What could not be helped, one sentence each.
     """
     copies: set[str] = set()
-    while True:
+    while _is_shared(record.graph):
         hazards = _hazards(record, chip)
         added = {_separate(record.graph, hazard.tensor, copies) for hazard in hazards} - {""}
         if not added:
             return [str(hazard) for hazard in hazards]
         copies |= added
+    return []
+
+
+def _is_shared(graph: records.Graph) -> bool:
+    """Whether a view or the tensor that it shows is read a second time: without that, nothing is lost when one is overwritten."""
+    readers = Counter([name for node in graph.node for name in node.input] + [value.name for value in graph.output])
+    return any(readers[name] > 1 for node in graph.node if _is_view(node) for name in (*node.input[:1], *node.output))
 
 
 def _hazards(record: records.Model, chip: Chip) -> tuple[Hazard, ...]:

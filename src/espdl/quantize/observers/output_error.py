@@ -14,7 +14,7 @@ CANDIDATES = 6
 HALF_BINS = 4096
 POSITIONS = 64
 """Elements of each channel that one sample contributes at most: enough of them, at even distances."""
-ENOUGH = 1 << 18
+ENOUGH = 1 << 16
 """Elements that are counted at once, about."""
 
 

@@ -60,8 +60,8 @@ class SpellOut(NodePass):
         if current == full:
             return False
         node.attributes.clear()
-        for attr in ir.convenience.convert_attributes(full):
-            node.attributes[attr.name] = attr
+        for name, numbers in full.items():
+            node.attributes[name] = ir.AttrInt64(name, numbers) if isinstance(numbers, int) else ir.AttrInt64s(name, numbers)
         return True
 
 

@@ -284,11 +284,17 @@ class NodePass(ir.passes.InPlacePass):
     def rewrite(self, node: ir.Node, edit: Editor) -> bool:
         """Rewrites around ``node`` and says whether anything changed."""
 
+    def _starts_from(self, node: ir.Node) -> bool:
+        return node.domain == "" and node.op_type in self.op_types
+
     def call(self, model: ir.Model) -> ir.passes.PassResult:
+        nodes = [node for node in model.graph if self._starts_from(node)]
+        if not nodes:
+            return ir.passes.PassResult(model, False)
         edit = Editor(model)
         modified = False
-        for node in tuple(model.graph):
-            if node.graph is not None and node.domain == "" and node.op_type in self.op_types:
+        for node in nodes:
+            if node.graph is not None and self._starts_from(node):  # unless an earlier rewrite removed or changed it
                 modified |= self.rewrite(node, edit)
         if modified:
             RemoveUnusedNodesPass()(model)
