@@ -30,7 +30,9 @@ from espdl.wording import counted
 SAMPLES = 4
 """Samples on which noise is measured tensor by tensor."""
 TRIES = 4
-"""Files that are made at most until one keeps the budget."""
+"""Files that are made at most until one keeps the budget and reaches the aim."""
+BEYOND = 0.1
+"""Decibels above what was predicted of layers that are asked for when those did not bring as much."""
 LARGEST_DB = 100.0
 """Outputs that are equal count as much, so that a mean exists."""
 
@@ -173,9 +175,9 @@ def choose_precision(
         elif more > allowed:
             budget = replace(budget, us=budget.us * min(0.98 * allowed / more, 0.95))
         else:
+            shown = tuple(_shown(step, units, total) for step in steps)
+            predicted = snr + decibels(max(1 - sum(step.noise for step in shown), 1e-9))
             if best is None or got > best.measured_db:
-                shown = tuple(_shown(step, units, total) for step in steps)
-                predicted = snr + decibels(max(1 - sum(step.noise for step in shown), 1e-9))
                 best = MixedPrecision(
                     *(shown, snr, predicted, got, latency, estimate.model.us, size, len(made.data), options.more_latency),
                     reason=_reason(options, got, units, tensors, noise, costs, budget, least),
@@ -183,7 +185,7 @@ def choose_precision(
                 graph = made.graph
             if got >= options.snr_db:
                 break
-            aim += options.snr_db - got
+            aim = max(aim + options.snr_db - got, predicted + BEYOND)  # so that other layers than these are chosen
     if best is None or best.measured_db <= snr:
         return finished(base.graph, replace(stays, reason=f"as none is worth its time with {options.more_latency:+.0%} latency"))
     return finished(graph, best)
