@@ -27,10 +27,14 @@ class Quantize {
     To* out;
     float scale;
     ESPDL_INLINE void operator()(std::size_t size) const {
+      // An int8 that is written might be a part of this, for all that the compiler knows.
+      const float* from = x;
+      To* to = out;
+      const float factor = scale;
       ESPDL_IVDEP
       for (std::size_t i = 0; i < size; ++i) {
-        const float value = x[i] * scale;
-        out[i] = rounded<half_even, To>(value == value ? value : 0.0f);
+        const float value = from[i] * factor;
+        to[i] = rounded<half_even, To>(value == value ? value : 0.0f);
       }
     }
   };

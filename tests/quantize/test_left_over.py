@@ -1,4 +1,4 @@
-"""Memory of networks that nobody needs any more is freed, and small ones do not wait for that."""
+"""Memory of networks that nobody needs any more is freed, but not at every one."""
 
 from __future__ import annotations
 
@@ -34,20 +34,11 @@ def left() -> weakref.ref[Circle]:
     return weakref.ref(Circle())
 
 
-def test_a_large_network_frees_what_was_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(left_over, "LARGE", 1024)
-    circle = left()
-    left_over.free_left_over(of_bytes(512))
-    assert circle() is not None
-    left_over.free_left_over(of_bytes(2048))
-    assert circle() is None
-
-
-def test_many_small_ones_do_so_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_networks_free_what_was_left_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(left_over, "OFTEN", 1024)
     freed = []
     for _ in range(6):
         circle = left()
-        left_over.free_much_left_over(of_bytes(512))
+        left_over.free_left_over(of_bytes(512))
         freed.append(circle() is None)
     assert freed == [False, False, True, False, True, False]

@@ -32,7 +32,7 @@ from espdl.quantize.importer import load_network
 from espdl.quantize.kept_samples import KeptSamples
 from espdl.quantize.layer_names import with_prepared_names
 from espdl.quantize.layout import Order
-from espdl.quantize.left_over import free_much_left_over
+from espdl.quantize.left_over import free_left_over
 from espdl.quantize.lower import Lowered
 from espdl.quantize.mixed import MixedPrecision, choose_precision, require_mixable
 from espdl.quantize.passes.tools import input_shapes_of
@@ -180,7 +180,7 @@ def quantize(
     export = ExportOptions(metadata, model_version, LoweringOptions(frozenset(fused), tables.step, table_step))
     require_training(setting, device)
     loaded = load_network(network, input_shapes)
-    free_much_left_over(loaded)
+    free_left_over(loaded)
     model = prepare(loaded, platform.chip, setting)
     require_supported(judge(loaded, model), platform.chip)
     places = (platform, *setting.dispatching_table.platforms.values())

@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,8 @@ METADATA_KEY = "channel_scales"
 
 AT_ONCE = 1 << 16
 """Elements that are worked on together, about."""
+
+T = TypeVar("T", np.float32, np.float64)
 
 Place = tuple[slice, slice]
 """All of the first axis, and some of the second."""
@@ -45,17 +47,15 @@ class Scale:
         return (array + self._along(self.offsets, array, axis)) / self._along(self.factors, array, axis)
 
     def float32_of(self, array: NDArray) -> NDArray[np.float32]:
-        """:meth:`of`, rounded; of all channels of a large tensor at once the float64 values are never there."""
-        result = np.empty_like(array, np.float32)
-        for place, held in self.pieces_of(array):
-            result[place] = held
+        """:meth:`of` in binary32, for measures: it may differ in the last place, and takes less time and memory."""
+        result = np.multiply(array, self._along(self.factors.astype(np.float32), array, 1), dtype=np.float32)
+        result -= self._along(self.offsets.astype(np.float32), array, 1)
         return result
 
     def float32_undo(self, array: NDArray) -> NDArray[np.float32]:
         """:meth:`undo`, likewise."""
-        result = np.empty_like(array, np.float32)
-        for place, some in self._pieces(array):
-            result[place] = some.undo(array[place])
+        result = np.add(array, self._along(self.offsets.astype(np.float32), array, 1), dtype=np.float32)
+        result *= self._along((1 / self.factors).astype(np.float32), array, 1)
         return result
 
     def pieces_of(self, array: NDArray) -> Iterator[tuple[Place, NDArray[np.float64]]]:
@@ -75,7 +75,7 @@ class Scale:
         return Scale(self.factors * other.factors, self.offsets * other.factors + other.offsets)
 
     @staticmethod
-    def _along(vector: NDArray[np.float64], array: NDArray, axis: int) -> NDArray[np.float64]:
+    def _along(vector: NDArray[T], array: NDArray, axis: int) -> NDArray[T]:
         return vector.reshape([-1 if place == axis else 1 for place in range(array.ndim)])
 
 

@@ -9,16 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from espdl.chips import Chip
+from espdl.dl.base import get_kernels
 from espdl.dl.model import Model
 from espdl.dtypes import Arithmetic, DType
 from espdl.errors import EspdlError
 from espdl.fbs import records
 from espdl.quantize.emitter import Stored
 from espdl.quantize.lower import Lowered
-from espdl.rounding import dequantize, quantize
-
-AT_ONCE = 1 << 16
-"""Elements that are quantized together."""
+from espdl.rounding import dequantize
 
 
 def to_file(array: NDArray, stored: Stored, chip: Chip) -> NDArray:
@@ -26,23 +24,20 @@ def to_file(array: NDArray, stored: Stored, chip: Chip) -> NDArray:
     array = np.asarray(array)
     if stored.scale is not None:
         array = stored.scale.float32_of(array)
-    moved = np.ascontiguousarray(array.transpose(stored.order)).reshape(stored.shape or (1,))
-    if not stored.format[0]:
-        return moved.astype(stored.dtype.numpy)
-    result = np.empty(moved.shape, stored.dtype.numpy)
-    flat, integers = moved.reshape(-1), result.reshape(-1)
-    for start in range(0, flat.size, AT_ONCE):  # what is between is several times as large
-        integers[start : start + AT_ONCE] = quantize(flat[start : start + AT_ONCE], stored.format[1], result.dtype, chip.rounding)
-    return result
+    if stored.format[0] and array.size:
+        integers = np.empty(array.shape, stored.dtype.numpy)
+        get_kernels().quantize_step(np.ascontiguousarray(array), integers, stored.format[1], chip.rounding)()
+        array = integers  # which are fewer bytes to put in another order
+    return np.array(array.transpose(stored.order), stored.dtype.numpy, order="C").reshape(stored.shape or (1,))
 
 
 def from_file(raw: NDArray, stored: Stored) -> NDArray:
     """A raw tensor of the file as real values in ONNX order."""
-    values = dequantize(raw, stored.format[1]) if stored.format[0] else raw
-    if not stored.order:
-        return values.reshape(())
-    ordered = values.reshape(stored.shape).transpose(np.argsort(stored.order))
-    return ordered if stored.scale is None else stored.scale.float32_undo(ordered)
+    ordered = raw.reshape(stored.shape if stored.order else ())
+    if stored.order:
+        ordered = np.ascontiguousarray(ordered.transpose(np.argsort(stored.order)))
+    values = dequantize(ordered, stored.format[1]) if stored.format[0] else ordered
+    return values if stored.scale is None or not stored.order else stored.scale.float32_undo(values)
 
 
 def with_test_values(

@@ -83,7 +83,7 @@ class Compared:
     def unload(self) -> None:
         """Lets go of what :attr:`model` takes, until it is needed again."""
         self._model = None
-        free_left_over(self.network)
+        give_back_memory()
 
     def _first(self) -> Sample:
         first = next(iter(self.samples), None)

@@ -96,10 +96,9 @@ class _ByLayer:
     def _run_float(self, shelf: Shelf, samples: Iterator[Sample]) -> Iterator[None]:
         """Until the file is full: the layers' inputs as the file has them, what runs behind the layers need, and the results."""
         compared, chip = self._compared, self._compared.model.chip
-        compared.unload()
         inputs = list(dict.fromkeys(name for layer in compared.layers for name, _ in layer.inputs))
         needs = dict.fromkeys([*inputs, *(name for part in self._parts for name in part.needs), *self._names])
-        floating = FloatRun(compared.network, list(needs), threads=1)
+        floating = FloatRun(compared.network, list(needs))
         while not shelf.is_full and (sample := next(samples, None)) is not None:
             tensors = floating.run(sample)
             shelf.put("inputs", {name: to_file(tensors[name], compared.stored[name], chip) for name in inputs})

@@ -18,7 +18,7 @@ from espdl.quantize.analysis.stacking import broadcasts, keeps_rows, stacked_con
 from espdl.quantize.float_run import FloatRun
 from espdl.quantize.passes.tools import constant, free_name, shape_of
 
-ROWS = 8
+ROWS = 12
 """Disturbances in one run: with more, stacks outgrow the caches, and joining them costs more than is gained."""
 LARGEST_TENSOR = 1 << 22
 """Elements that all rows of a tensor may have; a single row may have more."""
@@ -72,16 +72,16 @@ class Disturbances:
 
     def start(self) -> DisturbedRun:
         """What runs them. It holds the parameters behind them, and memory for a run."""
-        return DisturbedRun(self._stacked, self._count)
+        return DisturbedRun(self._stacked, self._count, None if self.is_large else 1)
 
 
 class DisturbedRun:
     """Runs what lies behind each of several disturbances; from :meth:`Disturbances.start`."""
 
-    def __init__(self, stacked: _Stacked, count: int) -> None:
+    def __init__(self, stacked: _Stacked, count: int, threads: int | None) -> None:
         self._stacked = stacked
         self._count = count
-        self._session = FloatRun(stacked.model, [value.name or "" for value in stacked.model.graph.outputs], threads=1)
+        self._session = FloatRun(stacked.model, [value.name or "" for value in stacked.model.graph.outputs], threads=threads)
 
     def run(self, exact: Mapping[str, NDArray], given: Sequence[Mapping[str, NDArray]]) -> list[dict[str, NDArray]]:
         """For each disturbance the wanted tensors that it reaches.
