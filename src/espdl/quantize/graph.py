@@ -108,6 +108,10 @@ class QuantInfo:
         """Sets the exponents of the whole group."""
         self.root._exponents = tuple(int(e) for e in exponents)
 
+    def forget_exponents(self) -> None:
+        """The whole group is to be calibrated again."""
+        self.root._exponents = None
+
 
 @dataclass
 class QuantGraph:

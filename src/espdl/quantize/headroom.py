@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 import onnx_ir as ir
@@ -46,6 +47,19 @@ def ensure_headroom(graph: QuantGraph) -> None:
             graph.warnings.append(
                 f"tensor {value!r} has exponent {roots[key].exponent} instead of {exponents[0]}: products are shifted right only"
             )
+
+
+def unite_exponents(graph: QuantGraph, meeting: Iterable[Iterable[str]]) -> None:
+    """Gives tensors that are added up, and were scaled for it, the largest of their exponents.
+
+    Of different exponents, one would be rounded a second time, by a shift of one bit that chips which round half up
+    make too large by a quarter of a step in the mean.
+    """
+    for names in meeting:
+        found = [info for name in names if (info := graph.produced.get(name)) is not None and info.has_exponents]
+        infos = [info for info in found if info.bits == 8]
+        for info in infos:
+            info.set_exponents((max(other.exponent for other in infos),))
 
 
 def avoid_overflow(graph: QuantGraph) -> None:

@@ -15,7 +15,7 @@ from espdl.quantize.bias_correction import BiasCorrection
 from espdl.quantize.calibrate import Listener, calibrate, calibrate_from, gate_reaches, run_network, set_gates, watched
 from espdl.quantize.dataloader import Sample
 from espdl.quantize.graph import QuantGraph
-from espdl.quantize.headroom import avoid_overflow, ensure_headroom
+from espdl.quantize.headroom import avoid_overflow, ensure_headroom, unite_exponents
 from espdl.quantize.kept_samples import KeptSamples
 from espdl.quantize.modify import modify_exponents
 from espdl.quantize.observers import OBSERVERS
@@ -77,7 +77,7 @@ def quantize_graph(
         for name, (low, high) in extents.items()
         if low == high
     ]
-    _unite_exponents(graph, balanced)
+    unite_exponents(graph, balanced.meeting)
     if setting.quant_config_modify:
         modify_exponents(graph, setting.quant_config_modify_setting.custom_config)
     ensure_headroom(graph)
@@ -168,19 +168,6 @@ def _chooses_by_error(setting: QuantizationSetting) -> bool:
     activations = setting.quantize_activation_setting
     algorithms = (activations.calib_algorithm, *activations.calib_algorithm_per_layer.values())
     return all(OBSERVERS[(algorithm or "minmax").lower()].surveyed for algorithm in algorithms)
-
-
-def _unite_exponents(graph: QuantGraph, balanced: Balanced) -> None:
-    """Gives tensors that are added up, and were scaled for it, the largest of their exponents.
-
-    Of different exponents, one would be rounded a second time, by a shift of one bit that chips which round half up
-    make too large by a quarter of a step in the mean.
-    """
-    for names in balanced.meeting:
-        found = [info for name in names if (info := graph.produced.get(name)) is not None and info.has_exponents]
-        infos = [info for info in found if info.bits == 8]
-        for info in infos:
-            info.set_exponents((max(other.exponent for other in infos),))
 
 
 def _corrected_layers(graph: QuantGraph, setting: QuantizationSetting) -> list[str]:

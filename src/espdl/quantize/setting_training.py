@@ -59,6 +59,8 @@ class TQTSetting(LSQSetting):
     Attributes, beside those of :class:`LSQSetting`:
         scale_lr: learning rate of the logarithms of scales, in which an exponent moves when half of 1 is passed; of every one.
         int_lambda: weight of the distance of the scales' logarithms from whole numbers in the loss.
+        gain_steps: updates of the factors that channels between layers get before blocks are trained, where outputs are far off
+            (:mod:`espdl.quantize.train.gains`); 0 leaves channels as they are.
         whole_steps: updates of the whole network, behind those of its blocks, where its outputs are still far off.
         output_room: how many times the largest value met an output is to hold, where that costs next to nothing
             (:mod:`espdl.quantize.train.room`); 0 leaves outputs alone, as ESP-PPQ does.
@@ -66,6 +68,7 @@ class TQTSetting(LSQSetting):
 
     scale_lr: float = 0.03
     int_lambda: float = 0.0
+    gain_steps: int = 300
     whole_steps: int = 2000
     output_room: float = 2.0
 

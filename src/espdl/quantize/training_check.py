@@ -25,6 +25,7 @@ def _number(value: Any, largest: float = math.inf) -> bool:
 RULES: tuple[Rule, ...] = (
     ("steps", "a whole number from 1", lambda value: _whole(value, 1)),
     ("whole_steps", "a whole number from 0", lambda value: _whole(value, 0)),
+    ("gain_steps", "a whole number from 0", lambda value: _whole(value, 0)),
     ("output_room", "a number from 0", _number),
     ("block_size", "a whole number from 0", lambda value: _whole(value, 0)),
     ("lr", "a number from 0", _number),

@@ -106,6 +106,10 @@ class Layer:
         """The weight of the network."""
         array = constant(self.node.inputs[1])
         assert array is not None
+        return self.by_channel(array)
+
+    def by_channel(self, array: NDArray[Any]) -> NDArray[Any]:
+        """An array in the weight's own form as [outputs, inputs, taps]."""
         return (array.T if self._transposed else array).reshape(self.shape)
 
     @property

@@ -12,6 +12,7 @@ from espdl.quantize.setting_training import BlockSetting, TQTSetting
 from espdl.quantize.tables import LoweringOptions
 from espdl.quantize.train.blocks import build_blocks
 from espdl.quantize.train.executor import QuantExecutor, find_device
+from espdl.quantize.train.rescale import scale_channels
 from espdl.quantize.train.run import Method, TrainReport, train_network
 from espdl.quantize.train.samples import SampleStore
 from espdl.quantize.trainings import Training
@@ -43,11 +44,13 @@ def optimize(
     set_bias_exponents(graph)
     executor = QuantExecutor(graph, device, lowering=lowering)
     collecting = executor.device if setting.collecting_device == "executor" else find_device(setting.collecting_device)
+    tqt = setting if isinstance(setting, TQTSetting) else None
+    if tqt and tqt.gain_steps and tqt.is_scale_trainable and not tqt.interested_layers:
+        executor = scale_channels(executor, samples, tqt.gain_steps, tqt.holdout, tqt.seed, fixed, lowering)
     blocks = build_blocks(executor, setting.block_size, setting.interested_layers)
     before = {id(scale): scale.exponents for scale in executor.scales}
     make: MakeMethod = getattr(import_module(f"espdl.quantize.train.{training.module}"), training.method)
     method = make(executor, setting, fixed)
-    tqt = setting if isinstance(setting, TQTSetting) else None
     report = train_network(
         executor,
         blocks,

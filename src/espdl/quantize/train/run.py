@@ -190,7 +190,7 @@ class _OutputError:
         names += [name for name in executor.outputs if name in self._rounded.names and name not in names]
         for index in self._indices:
             got = executor.run(self._rounded.batch(names, [index], executor.device), executor.outputs, steps)
-            total += sum(_error(self._wanted[index][name], got[name]) for name in executor.outputs)
+            total += sum(squared_error(self._wanted[index][name], got[name]) for name in executor.outputs)
         return total / len(self._indices)
 
 
@@ -198,7 +198,7 @@ def _steps_from(blocks: Sequence[Block], index: int) -> list[Step]:
     return [step for block in blocks[index:] for step in block.steps]
 
 
-def _error(wanted: torch.Tensor, got: torch.Tensor) -> float:
+def squared_error(wanted: torch.Tensor, got: torch.Tensor) -> float:
     """Mean squared error; of truth values and whole numbers the share that differs."""
     if not wanted.is_floating_point():
         return float((wanted != got).double().mean())
@@ -230,7 +230,7 @@ def _needed_later(blocks: list[Block], outputs: list[str]) -> list[set[str]]:
 
 def _difference(exact: Stream, rounded: Stream, names: list[str], indices: Sequence[int]) -> float:
     pairs = ((exact.get(name, [i]), rounded.get(name, [i])) for name in names for i in indices)
-    return sum(_error(wanted, got) for wanted, got in pairs) / len(indices)
+    return sum(squared_error(wanted, got) for wanted, got in pairs) / len(indices)
 
 
 @contextmanager
