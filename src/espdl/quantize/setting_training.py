@@ -39,6 +39,9 @@ class LSQSetting(BlockSetting):
         scale_lr: learning rate of the logarithms of scales, in which an exponent moves when half of 1 is passed; here of the one in a
             block that has the largest gradients.
         weight_reach: steps of its integers that a weight moves at most, about, beside what ``lr`` lets it; 0 is ESP-PPQ's way.
+        evidence: numbers of a layer's results per number of its weights, in all samples learned from, at which weights have ``lr`` and
+            ``weight_reach``; with fewer they have less, in proportion. 0 is ESP-PPQ's way: then a layer of many weights learns few
+            samples by heart.
         batch_size: samples per update, where the network can run several at once.
         patience: updates without a lower loss after which a block is left; 0 never does.
     """
@@ -48,6 +51,7 @@ class LSQSetting(BlockSetting):
     gamma: float = 0.0
     scale_lr: float = 0.1
     weight_reach: float = 2.0
+    evidence: float = 10.0
     batch_size: int = 1
     patience: int = 0
 
@@ -67,6 +71,7 @@ class TQTSetting(LSQSetting):
     """
 
     scale_lr: float = 0.03
+    weight_reach: float = 0.5
     int_lambda: float = 0.0
     gain_steps: int = 300
     whole_steps: int = 2000

@@ -34,6 +34,7 @@ RULES: tuple[Rule, ...] = (
     ("is_scale_trainable", "True or False", lambda value: isinstance(value, bool)),
     ("scale_lr", "a number from 0", _number),
     ("weight_reach", "a number from 0", _number),
+    ("evidence", "a number from 0", _number),
     ("rounding_reach", "a number from 0", _number),
     ("firmness", "a number from 0 to 1", lambda value: _number(value, 1.0)),
     ("bias_reach", "a number from 0", _number),

@@ -101,6 +101,20 @@ def test_the_whole_network_learns_where_its_blocks_leave_it_far_off(monkeypatch:
     assert snr(model) > snr(untrained("esp32p4"))
 
 
+@pytest.mark.parametrize(("evidence", "share"), [(0.0, 1.0), (10.0, 1.0), (800.0, 0.4)])
+def test_weights_move_as_far_as_samples_determine_them(evidence: float, share: float) -> None:
+    from espdl.quantize.train.executor import QuantExecutor
+    from espdl.quantize.train.learning import Learnable
+
+    executor = QuantExecutor(untrained().graph)
+    (step,) = (step for step in executor.steps if step.name == "Gemm_y")
+    read = step.reads[1]
+    assert read is not None
+    rates = [Learnable(executor).learning_rate(step, read, 1e-5, 2.0, 100, 2560, limit) for limit in (evidence, 0.0)]
+    # 5 results for 40 weights: an eighth of a number per weight and sample, of 2560 samples.
+    assert rates[0] == pytest.approx(share * rates[1])
+
+
 def test_outputs_are_given_room() -> None:
     model, without = (trained(steps=2, output_room=room) for room in (3.0, 0.0))
     assert model.graph.produced["y"].exponent in (without.graph.produced["y"].exponent, without.graph.produced["y"].exponent + 1)

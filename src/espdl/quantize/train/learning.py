@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable, Sequence
 
 import torch
 
 from espdl.quantize.assign import module_of
 from espdl.quantize.graph import Role
+from espdl.quantize.passes.tools import shape_of
 from espdl.quantize.train.blocks import Block
 from espdl.quantize.train.executor import QuantExecutor, Read, Step
 from espdl.quantize.train.places import BiasPlace, Place, Scale
@@ -61,12 +63,22 @@ class Learnable:
         shape[place.grid.axis] = -1
         return power.reshape(shape)
 
-    def learning_rate(self, step: Step, read: Read, lr: float, reach: float, steps: int) -> float | torch.Tensor:
-        """``lr``, and as much as lets a constant move by ``reach`` of its units in ``steps`` updates, if all go one way."""
+    def learning_rate(
+        self, step: Step, read: Read, lr: float, reach: float, steps: int, samples: int = 1, evidence: float = 0.0
+    ) -> float | torch.Tensor:
+        """``lr``, and as much as lets a constant move by ``reach`` of its units in ``steps`` updates, if all go one way.
+
+        With ``evidence`` above 0 all of it is less where the step's results on ``samples`` samples have fewer numbers than that per
+        number of the constant, in proportion: what samples do not determine would only be learned by heart.
+        """
+        share = 1.0
+        if evidence:
+            results = math.prod(shape_of(step.node.outputs[0]) or (1,))
+            share = min(1.0, samples * results / (evidence * self._executor.parameters[read.name].numel()))
         unit = self.unit(step, read) if reach else None
         if unit is None:
-            return lr
-        rate = lr + 2 * reach / steps * unit
+            return share * lr
+        rate = share * (lr + 2 * reach / steps * unit)
         return rate if rate.ndim else float(rate)
 
     def rounding_error(self, reads: Iterable[Read], weight: float) -> torch.Tensor | None:

@@ -46,7 +46,9 @@ class LSQ:
         scales = learnable.scales(block) if setting.is_scale_trainable else []
         trained: list[Learns] = []
         for step, read in constants:
-            rate = learnable.learning_rate(step, read, setting.lr, setting.weight_reach, steps)
+            rate = learnable.learning_rate(
+                step, read, setting.lr, setting.weight_reach, steps, len(data.learned), setting.evidence
+            )
             trained.append(Trained(parameters[read.name], rate))
         if scales:
             trained.append(Together([scale.log2 for scale in scales], setting.scale_lr))

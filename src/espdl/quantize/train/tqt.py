@@ -43,7 +43,9 @@ class TQT:
         scales = learnable.scales(block) if setting.is_scale_trainable else []
         trained = []
         for step, read in constants:
-            rate = learnable.learning_rate(step, read, setting.lr, setting.weight_reach, steps)
+            rate = learnable.learning_rate(
+                step, read, setting.lr, setting.weight_reach, steps, len(data.learned), setting.evidence
+            )
             trained.append(Trained(self._executor.parameters[read.name], rate))
         trained += [Trained(scale.log2, setting.scale_lr) for scale in scales]
         is_whole = len(block.steps) == len(self._executor.steps)
