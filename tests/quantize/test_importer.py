@@ -126,6 +126,12 @@ class TestFiles:
 
 
 class TestStructure:
+    def test_a_format_from_the_future(self) -> None:
+        proto = small()
+        proto.ir_version = 99
+        with pytest.raises(EspdlError, match="version 99"):
+            load_network(proto)
+
     def test_no_outputs(self) -> None:
         proto = small()
         del proto.graph.output[:]

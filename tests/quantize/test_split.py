@@ -123,6 +123,7 @@ def test_named_layers_only() -> None:
     [
         ({"value_threshold": 1e-6, "iterations": 10}, "more than 8 times"),
         ({"interested_layers": ["Conv_c9"]}, "no layer 'Conv_c9'"),
+        ({"interested_layers": ["Relu_r0"]}, "nothing can be done at 'Relu_r0'"),
     ],
 )
 def test_channel_split_refuses(group: dict[str, Any], message: str) -> None:

@@ -141,6 +141,16 @@ def test_layers_of_16_bits_can_be_rounded_together() -> None:
     assert model.snr(model.samples)["y"] > 60
 
 
+def test_layers_without_a_bias_cannot_be_corrected() -> None:
+    attributes, shape = FORMS[0]
+    setting = QuantizationSettingFactory.espdl_setting()
+    setting.bias_correct_setting.interested_layers = ["Relu_y"]
+    nodes = [op("Conv", "x w b", "c", **attributes), op("Relu", "c", "y")]
+    source = network(nodes, {"x": [1, 4, 11, 9]}, {"w": weights(*shape), "b": weights(shape[0], seed=1)})
+    with pytest.raises(EspdlError, match="nothing can be done at 'Relu_y'"):
+        quantize(source, inputs(source, 2), target="esp32s3", setting=setting)
+
+
 def test_inputs_that_no_integer_stands_for_are_refused_with_the_layer() -> None:
     attributes, shape = FORMS[3]
     source = one_layer(attributes, shape)

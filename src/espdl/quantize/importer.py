@@ -128,6 +128,12 @@ def _with_data(model: ir.Model) -> ir.Model:
 
 
 def _from_proto(proto: onnx.ModelProto, directory: Path | None = None) -> ir.Model:
+    if proto.ir_version > onnx.IR_VERSION:
+        raise EspdlError(
+            f"the file is in version {proto.ir_version} of ONNX's format",
+            why=f"versions up to {onnx.IR_VERSION} are understood",
+            hint="export it again with an older onnx, or install a newer one",
+        )
     if not proto.HasField("graph") or not proto.opset_import:
         raise EspdlError(
             "this is not an ONNX network", why="it holds no graph" if proto.opset_import else "it names no operator set"

@@ -11,7 +11,7 @@ from espdl.free_memory import give_back_memory
 from espdl.quantize.align import align_representations
 from espdl.quantize.assign import assign
 from espdl.quantize.balance import Balanced, Widths, balance_channels, tensors_to_measure
-from espdl.quantize.bias_correction import BiasCorrection
+from espdl.quantize.bias_correction import BiasCorrection, layers_with_bias
 from espdl.quantize.calibrate import Listener, calibrate, calibrate_from, gate_reaches, run_network, set_gates, watched
 from espdl.quantize.dataloader import Sample
 from espdl.quantize.graph import QuantGraph
@@ -22,7 +22,7 @@ from espdl.quantize.observers import OBSERVERS
 from espdl.quantize.parameters import calibrate_parameters, set_bias_exponents
 from espdl.quantize.platform import TargetPlatform
 from espdl.quantize.setting import QuantizationSetting
-from espdl.quantize.setting_check import check_layer_names
+from espdl.quantize.setting_check import check_layer_names, check_layers_fit
 from espdl.quantize.share import share_representations
 from espdl.quantize.survey import Survey
 from espdl.quantize.tables import LoweringOptions
@@ -172,5 +172,8 @@ def _chooses_by_error(setting: QuantizationSetting) -> bool:
 
 def _corrected_layers(graph: QuantGraph, setting: QuantizationSetting) -> list[str]:
     layers = list(setting.bias_correct_setting.interested_layers)
-    check_layer_names(layers, [node.name or "" for node in graph.nodes()], "bias_correct_setting.interested_layers")
+    where = "bias_correct_setting.interested_layers"
+    check_layer_names(layers, [node.name or "" for node in graph.nodes()], where)
+    able = [node.name or "" for node in layers_with_bias(graph)]
+    check_layers_fit(layers, able, where, "biases are corrected of quantized Conv and Gemm that have one of their own")
     return layers

@@ -147,3 +147,11 @@ def check_layer_names(names: Iterable[str], known: Iterable[str], where: str) ->
     for name in names:
         if name not in layers:
             raise EspdlError(f"the network has no layer {name!r}", where=where, hint=nearest(name, layers))
+
+
+def check_layers_fit(names: Iterable[str], able: Iterable[str], where: str, why: str) -> None:
+    """Raises :class:`EspdlError` where layers are named and none of them is ``able`` to be treated; ``why`` says which are."""
+    named = list(dict.fromkeys(names))
+    if named and not set(named) & set(able):
+        shown = ", ".join(repr(name) for name in named[:3]) + (" ..." if len(named) > 3 else "")
+        raise EspdlError(f"nothing can be done at {shown}", where=where, why=why, hint="name other layers, or none for all")

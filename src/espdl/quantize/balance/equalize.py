@@ -14,7 +14,7 @@ from espdl.quantize.balance.layers import Layer, Vector
 from espdl.quantize.balance.moments import Moments, per_channel
 from espdl.quantize.scale import Scale
 from espdl.quantize.setting import EqualizationSetting
-from espdl.quantize.setting_check import check_layer_names
+from espdl.quantize.setting_check import check_layer_names, check_layers_fit
 
 LARGEST_FACTOR = 10.0
 
@@ -47,7 +47,7 @@ def equalize(model: ir.Model, setting: EqualizationSetting, moments: Mapping[str
         What became of the tensors between the layers, by name.
 
     Raises:
-        EspdlError: for a layer that the network does not have.
+        EspdlError: for a layer that the network does not have, and where none of those named can be equalised.
     """
     groups, layers = _chosen(model, setting)
     total = {id(group): np.ones(group.channels) for group in groups}
@@ -72,13 +72,18 @@ def equalize(model: ir.Model, setting: EqualizationSetting, moments: Mapping[str
 def _chosen(model: ir.Model, setting: EqualizationSetting) -> tuple[list[Group], list[Layer]]:
     """The groups to equalise, and their layers."""
     wanted = set(setting.interested_layers or ())
-    check_layer_names(wanted, [node.name or "" for node in model.graph], "equalization_setting.interested_layers")
-    chosen = []
-    for group in find_groups(model)[0]:
-        joined = any(node.op_type in ("Add", "Sub") for node in group.relays)
-        named = not wanted or any(layer.node.name in wanted for layer in (*group.writers, *group.readers))
-        if named and (setting.opt_level == 2 or not joined):
-            chosen.append(group)
+    where = "equalization_setting.interested_layers"
+    check_layer_names(wanted, [node.name or "" for node in model.graph], where)
+    groups = [
+        (group, {layer.node.name or "" for layer in (*group.writers, *group.readers)})
+        for group in find_groups(model)[0]
+        if setting.opt_level == 2 or not any(node.op_type in ("Add", "Sub") for node in group.relays)
+    ]
+    able = [name for _, names in groups for name in names]
+    check_layers_fit(
+        wanted, able, where, "Conv and Gemm are equalised with those behind them, opt_level 2 takes Add in between, too"
+    )
+    chosen = [group for group, names in groups if not wanted or wanted & names]
     return chosen, list({id(layer): layer for group in chosen for layer in (*group.writers, *group.readers)}.values())
 
 

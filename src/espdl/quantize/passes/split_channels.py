@@ -11,7 +11,7 @@ from espdl.errors import EspdlError
 from espdl.quantize.passes.neighbours import Neighbours, find_neighbours
 from espdl.quantize.passes.tools import Editor, attribute, constant, input_of, shape_of
 from espdl.quantize.setting import ChannelSplitSetting
-from espdl.quantize.setting_check import check_layer_names
+from espdl.quantize.setting_check import check_layer_names, check_layers_fit
 
 LARGEST_GROWTH = 8
 """Times as many channels as a layer may get; a threshold that asks for more is too low."""
@@ -28,8 +28,8 @@ class SplitChannels(ir.passes.InPlacePass):
     Leaves: what the network computes, up to float rounding; more channels.
 
     Raises:
-        EspdlError: for a layer that does not exist, and for a threshold that would make a layer more than :data:`LARGEST_GROWTH` times as
-            wide.
+        EspdlError: for a layer that does not exist, where no layer named has such a neighbour, and for a threshold that would make a
+            layer more than :data:`LARGEST_GROWTH` times as wide.
     """
 
     def __init__(self, setting: ChannelSplitSetting) -> None:
@@ -38,12 +38,16 @@ class SplitChannels(ir.passes.InPlacePass):
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         wanted = set(self.setting.interested_layers or ())
-        check_layer_names(wanted, [node.name or "" for node in model.graph], "channel_split_setting.interested_layers")
+        where = "channel_split_setting.interested_layers"
+        check_layer_names(wanted, [node.name or "" for node in model.graph], where)
+        groups = [(group, {*group.above, *group.below}) for group in find_neighbours(model, self.setting.opt_level)]
+        groups = [(group, layers) for group, layers in groups if all(attribute(node, "group", 1) == 1 for node in layers)]
+        able = [node.name or "" for _, layers in groups for node in layers]
+        check_layers_fit(
+            wanted, able, where, "channels are split between Conv and Gemm without groups, with only activations between"
+        )
         edit, modified = Editor(model), False
-        for group in tuple(find_neighbours(model, self.setting.opt_level)):
-            layers = {*group.above, *group.below}
-            if any(attribute(node, "group", 1) != 1 for node in layers):
-                continue
+        for group, layers in groups:
             if not wanted or any(node.name in wanted for node in layers):
                 modified |= self._split(group, edit)
         if modified:
