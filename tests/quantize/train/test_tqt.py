@@ -37,7 +37,7 @@ def test_without_pytorch_the_error_says_what_to_install(monkeypatch: pytest.Monk
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install 'espdl[torch]'")
 pytestmark = pytest.mark.torch
-DATA, UNSEEN = samples(56)[:32], samples(56)[32:]
+DATA, UNSEEN = samples(288)[:32], samples(288)[32:]
 
 
 def trained(proto: onnx.ModelProto | None = None, target: str = "esp32s3", **values: Any) -> QuantizedModel:
